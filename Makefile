@@ -1,0 +1,74 @@
+# What this repository can do, one target each: `make` lists them.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+# Recipes share the machine's cores through the go command, not through make.
+.NOTPARALLEL:
+
+GO ?= go
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+LDFLAGS := -X main.version=$(VERSION)
+# How long `make fuzz` gives each fuzzer.
+FUZZTIME ?= 30s
+
+.PHONY: help
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: build
+build: ## Build bin/leat
+	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/leat ./cmd/leat
+
+.PHONY: demo
+demo: build ## Show the whole way of an event, with a broker killed in the middle
+	$(GO) run ./test/demo -leat bin/leat
+
+.PHONY: test
+test: vet lint verify test-unit test-binary ## Everything that must pass before a change goes in
+
+.PHONY: vet
+vet: ## go vet
+	$(GO) vet ./...
+
+.PHONY: lint
+lint: ## golangci-lint, at the version that tools/go.mod pins
+	$$(hack/tool.sh golangci-lint) run ./...
+
+.PHONY: fmt
+fmt: ## Format the code as lint wants it
+	$$(hack/tool.sh golangci-lint) fmt ./...
+
+.PHONY: test-unit
+test-unit: ## Tests of the packages and of the architecture, with the race detector
+	$(GO) test -race ./cmd/... ./hack/... ./pkg/...
+
+.PHONY: test-binary
+test-binary: ## Tests of the running binary: the specs, crashes, scripts
+	$(GO) test ./test/...
+
+.PHONY: bench
+bench: ## Measure ingest and delivery beside a bare server and a bare proxy
+	$(GO) run ./test/bench
+
+.PHONY: fuzz
+fuzz: ## Run each fuzzer for FUZZTIME (30s)
+	hack/fuzz.sh $(FUZZTIME)
+
+.PHONY: generate
+generate: generate-licenses ## Write again all that is generated
+
+.PHONY: verify
+verify: verify-licenses ## Fail if something generated is not up to date
+
+.PHONY: generate-licenses
+generate-licenses: ## third_party/licenses, from the modules that the commands use
+	$(GO) run ./hack/licenses
+
+.PHONY: verify-licenses
+verify-licenses:
+	$(GO) run ./hack/licenses -verify
+
+.PHONY: clean
+clean: ## Remove what was built
+	rm -rf bin
