@@ -1,0 +1,73 @@
+package cloudevent
+
+import (
+	"net/http"
+	"testing"
+)
+
+func headers(kv ...string) http.Header {
+	h := http.Header{}
+	for i := 0; i < len(kv); i += 2 {
+		h.Add(kv[i], kv[i+1])
+	}
+	return h
+}
+
+// required and some more attributes in binary mode.
+func binaryHeaders(more ...string) http.Header {
+	h := headers("ce-specversion", "1.0", "ce-id", "1", "ce-source", "/s", "ce-type", "t")
+	for k, v := range headers(more...) {
+		h[k] = v
+	}
+	return h
+}
+
+func mustRead(t testing.TB, h http.Header, body string) Event {
+	t.Helper()
+	events, err := FromHTTP(h, []byte(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(events) != 1 {
+		t.Fatalf("%d events, want 1", len(events))
+	}
+	return events[0]
+}
+
+func TestCopyIsIndependent(t *testing.T) {
+	a := mustRead(t, binaryHeaders("ce-b", "1", "ce-d", "1"), "x")
+	b := a
+	b.Set("c", "2")
+	b.Set("b", "2")
+	b.Delete("d")
+	b.Set("id", "2")
+	b.AddHeader("x-request-id", "r")
+	c := b
+	c.Set("c", "3")
+	c.AddHeader("x-request-id", "q")
+	for _, x := range []struct {
+		name string
+		e    Event
+		want string
+	}{
+		{"original", a, "specversion=1.0 id=1 source=/s type=t b=1 d=1"},
+		{"copy", b, "specversion=1.0 id=2 source=/s type=t b=2 c=2 X-Request-Id:r"},
+		{"copy of the copy", c, "specversion=1.0 id=2 source=/s type=t b=2 c=3 X-Request-Id:r X-Request-Id:q"},
+	} {
+		if got := describe(&x.e); got != x.want {
+			t.Errorf("%s: %s, want %s", x.name, got, x.want)
+		}
+	}
+}
+
+// describe shows attributes (integers with #, booleans with ?) and headers.
+func describe(e *Event) string {
+	s := ""
+	for name, v := range e.Attributes() {
+		s += " " + name + "=" + map[Kind]string{Integer: "#", Boolean: "?"}[v.Kind] + v.S
+	}
+	for name, v := range e.Header() {
+		s += " " + name + ":" + v
+	}
+	return s[1:]
+}
