@@ -1,0 +1,172 @@
+package embedded
+
+import (
+	"context"
+	"sort"
+	"time"
+
+	"leat.dev/leat/pkg/engine"
+)
+
+const (
+	// trimEager is how many settled records are trimmed at once; fewer wait for
+	// the slow tick.
+	trimEager = 4096
+	// slowTicks of the keeper make one slow tick.
+	slowTicks = 10
+	// passTicks of the keeper pass until idle consumers' places are saved.
+	passTicks = 100
+)
+
+// keep saves progress, trims and watches the disk until ctx ends.
+func (e *Engine) keep(ctx context.Context) {
+	defer close(e.stopped)
+	ticker := time.NewTicker(e.opts.CheckpointEvery)
+	defer ticker.Stop()
+	for n := 1; ; n++ {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		if err := e.save(ctx); err != nil && ctx.Err() == nil {
+			e.opts.Logger.Error("the progress of routes could not be saved", "error", err)
+		}
+		atLeast := uint64(trimEager)
+		if n%slowTicks == 0 {
+			atLeast = 1
+			e.checkDisk()
+		}
+		for _, s := range e.openStreams() {
+			if n%passTicks == 0 {
+				s.passIdle()
+			}
+			if err := s.trim(ctx, atLeast); err != nil && ctx.Err() == nil {
+				e.opts.Logger.Error("settled events could not be trimmed", "stream", s.log.Name(), "error", err)
+			}
+		}
+	}
+}
+
+// checkDisk decides whether there is room for more events.
+func (e *Engine) checkDisk() {
+	full := e.opts.MaxBytes > 0 && e.log.DiskUsage() > e.opts.MaxBytes
+	if !full && e.opts.MinFree > 0 {
+		if usage, err := e.opts.FS.GetDiskUsage(e.dir); err == nil {
+			full = usage.AvailBytes < e.opts.MinFree
+		}
+	}
+	if full != e.full.Swap(full) {
+		e.opts.Logger.Warn("the disk limit was crossed; new events are refused while it is full", "full", full)
+	}
+}
+
+// trim drops what every consumer has settled and retention does not keep, if
+// that is at least so many records.
+func (s *stream) trim(ctx context.Context, atLeast uint64) error {
+	first, _ := s.log.Bounds()
+	to := s.lowestFloor()
+	if to < first+atLeast {
+		return nil
+	}
+	to, err := s.retained(first, to)
+	if err != nil || to < first+atLeast {
+		return err
+	}
+	return s.log.Trim(ctx, to)
+}
+
+// retained lowers to to the first record that retention keeps.
+func (s *stream) retained(first, to uint64) (uint64, error) {
+	retention := time.Duration(s.retention.Load())
+	switch retention {
+	case 0:
+		return to, nil
+	case engine.KeepForever:
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return min(to, s.dropTo), nil
+	}
+	oldest := time.Now().Add(-retention)
+	var failed error
+	n := sort.Search(int(to-first), func(i int) bool {
+		at, err := s.timeOf(first + uint64(i))
+		if err != nil {
+			failed = err
+		}
+		return !at.Before(oldest)
+	})
+	return first + uint64(n), failed
+}
+
+// lowestFloor is the seq below which all consumers have settled everything
+// (invariant 7).
+func (s *stream) lowestFloor() uint64 {
+	s.mu.Lock()
+	floor := s.head + 1
+	s.mu.Unlock()
+	for _, c := range s.allConsumers() {
+		floor = min(floor, c.floor())
+	}
+	return floor
+}
+
+// floor is the consumer's, which follows the head while it idles.
+func (c *consumer) floor() uint64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.floorLocked()
+}
+
+func (c *consumer) floorLocked() uint64 {
+	s := c.stream
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case c.cur.Unsettled() > 0:
+		return c.cur.Floor()
+	case c.idle:
+		return max(c.cur.Next(), s.head+1)
+	default:
+		return max(c.cur.Next(), c.resumeAt)
+	}
+}
+
+// pass lets the cursor of an idle consumer follow the head, so that a restart
+// does not look at the records again that it did not want.
+func (c *consumer) pass() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s := c.stream
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if c.idle {
+		c.cur.SkipTo(s.head + 1)
+	}
+}
+
+// State implements engine.Consumer.
+func (h *handle) State(context.Context) (engine.ConsumerState, error) {
+	c := h.c
+	c.mu.Lock()
+	if c.handle != h {
+		c.mu.Unlock()
+		return engine.ConsumerState{}, engine.ErrClosed
+	}
+	floor := c.floorLocked()
+	st := engine.ConsumerState{Floor: engine.Seq(floor), InFlight: c.cur.InFlight(), Parked: c.cur.Parked()}
+	next, unsettled := max(c.cur.Next(), floor), c.cur.Unsettled()
+	c.mu.Unlock()
+
+	_, head := c.stream.log.Bounds()
+	st.Lag = uint64(unsettled)
+	if head+1 > next {
+		st.Lag += head + 1 - next
+	}
+	if st.Lag == 0 {
+		return st, nil
+	}
+	var err error
+	st.Oldest, err = c.stream.timeOf(floor)
+	return st, err
+}

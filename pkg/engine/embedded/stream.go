@@ -1,0 +1,217 @@
+package embedded
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"leat.dev/leat/pkg/cursor"
+	"leat.dev/leat/pkg/engine"
+	"leat.dev/leat/pkg/eventlog"
+)
+
+// stream implements engine.Stream. Locks are taken in the order consumer.mu,
+// stream.mu.
+type stream struct {
+	engine    *Engine
+	log       *eventlog.Stream
+	retention atomic.Int64
+
+	mu sync.Mutex
+	// head is the newest record that consumers were told of; the log's own head
+	// may be ahead for a moment.
+	head      uint64
+	consumers map[string]*consumer
+	idle      idleIndex
+	// dropTo is what an operator wants trimmed.
+	dropTo uint64
+}
+
+var _ engine.Stream = (*stream)(nil)
+
+func openStream(ctx context.Context, e *Engine, log *eventlog.Stream) (*stream, error) {
+	_, head := log.Bounds()
+	s := &stream{engine: e, log: log, head: head, consumers: map[string]*consumer{}, idle: newIdleIndex()}
+	saved, stale, err := loadProgress(log, e.clock)
+	if err != nil {
+		return nil, err
+	}
+	if len(stale) > 0 {
+		if err := e.log.SetMarks(ctx, eventlog.MarkSet{Stream: log, Marks: stale}); err != nil {
+			return nil, err
+		}
+	}
+	for name, cur := range saved {
+		s.consumers[name] = newConsumer(s, name, cur)
+	}
+	log.OnDurable(s.durable)
+	return s, nil
+}
+
+// durable tells the idle consumers of new records.
+func (s *stream) durable(records []eventlog.Record) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.head = records[len(records)-1].Seq
+	if len(s.idle.byType) == 0 && len(s.idle.others) == 0 {
+		return
+	}
+	for i := range records {
+		r := &records[i]
+		s.idle.wake(&r.Tag, func(c *consumer) { s.unidle(c, r.Seq) })
+	}
+}
+
+// unidle lets a consumer go on at seq. s.mu is held.
+func (s *stream) unidle(c *consumer, seq uint64) {
+	s.idle.remove(c)
+	c.idle = false
+	c.resumeAt = seq
+	c.signal()
+}
+
+// Append implements engine.Stream.
+func (s *stream) Append(ctx context.Context, payloads ...engine.Payload) (engine.Seq, error) {
+	if s.engine.full.Load() {
+		return 0, engine.ErrFull
+	}
+	now := time.Now()
+	entries := make([]eventlog.Entry, len(payloads))
+	for i := range payloads {
+		entries[i] = eventlog.Entry{Tag: makeTag(&payloads[i], now), Data: payloads[i].Data}
+	}
+	first, err := s.log.Append(ctx, entries)
+	return engine.Seq(first), translate(err)
+}
+
+// Consumer implements engine.Stream.
+func (s *stream) Consumer(ctx context.Context, spec engine.ConsumerSpec) (engine.Consumer, error) {
+	if spec.Name == "" || strings.ContainsRune(spec.Name, 0) {
+		return nil, fmt.Errorf("consumer name %q: must not be empty nor hold a zero byte", spec.Name)
+	}
+	if spec.MaxInFlight < 1 {
+		return nil, fmt.Errorf("consumer %s: MaxInFlight is %d, must be at least 1", spec.Name, spec.MaxInFlight)
+	}
+	s.engine.saving.Lock()
+	defer s.engine.saving.Unlock()
+	s.mu.Lock()
+	c, isNew := s.consumers[spec.Name], false
+	if c == nil {
+		isNew = true
+		c = newConsumer(s, spec.Name, cursor.New(s.start(spec)))
+	}
+	s.mu.Unlock()
+	if isNew {
+		// Its place must be durable before anybody relies on it.
+		if err := s.engine.log.SetMarks(ctx, eventlog.MarkSet{Stream: s.log, Marks: c.changes()}); err != nil {
+			return nil, translate(err)
+		}
+		s.mu.Lock()
+		s.consumers[spec.Name] = c
+		s.mu.Unlock()
+	}
+	return c.open(spec)
+}
+
+// start is where a new consumer begins. s.mu is held. Until the consumer is
+// among s.consumers a trim may pass a start at the earliest record; then the
+// earliest record that is still there is the right one as well.
+func (s *stream) start(spec engine.ConsumerSpec) uint64 {
+	if spec.FromEarliest {
+		first, _ := s.log.Bounds()
+		return first
+	}
+	return s.head + 1
+}
+
+// Consumers implements engine.Stream.
+func (s *stream) Consumers(context.Context) ([]string, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Sorted(maps.Keys(s.consumers)), nil
+}
+
+// RemoveConsumer implements engine.Stream.
+func (s *stream) RemoveConsumer(ctx context.Context, name string) error {
+	s.engine.saving.Lock()
+	defer s.engine.saving.Unlock()
+	s.mu.Lock()
+	c := s.consumers[name]
+	delete(s.consumers, name)
+	s.mu.Unlock()
+	if c == nil {
+		return nil
+	}
+	c.close()
+	marks, err := savedMarks(s.log, name)
+	if err != nil {
+		return err
+	}
+	return translate(s.engine.log.SetMarks(ctx, eventlog.MarkSet{Stream: s.log, Marks: marks}))
+}
+
+// Read implements engine.Stream.
+func (s *stream) Read(_ context.Context, from engine.Seq, limit int) ([]engine.Record, error) {
+	const maxBytes = 16 << 20
+	records, err := s.log.Read(nil, uint64(from), limit, maxBytes)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]engine.Record, len(records))
+	for i := range records {
+		out[i] = toRecord(&records[i])
+	}
+	return out, nil
+}
+
+func toRecord(r *eventlog.Record) engine.Record {
+	return engine.Record{Seq: engine.Seq(r.Seq), Time: tagTime(&r.Tag), Data: r.Data}
+}
+
+// TrimTo implements engine.Stream.
+func (s *stream) TrimTo(ctx context.Context, seq engine.Seq) error {
+	s.mu.Lock()
+	s.dropTo = max(s.dropTo, uint64(seq))
+	s.mu.Unlock()
+	return s.trim(ctx, 1)
+}
+
+// State implements engine.Stream.
+func (s *stream) State(context.Context) (engine.StreamState, error) {
+	first, head := s.log.Bounds()
+	oldest, err := s.timeOf(first)
+	return engine.StreamState{First: engine.Seq(first), Head: engine.Seq(head), Oldest: oldest}, err
+}
+
+// timeOf is when the record was appended, zero if there is none.
+func (s *stream) timeOf(seq uint64) (time.Time, error) {
+	records, err := s.log.Read(nil, seq, 1, 1)
+	if err != nil || len(records) == 0 {
+		return time.Time{}, err
+	}
+	return tagTime(&records[0].Tag), nil
+}
+
+func (s *stream) allConsumers() []*consumer {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Collect(maps.Values(s.consumers))
+}
+
+func (s *stream) closeConsumers() {
+	for _, c := range s.allConsumers() {
+		c.close()
+	}
+}
+
+// passIdle lets the idle consumers' saved place follow the head.
+func (s *stream) passIdle() {
+	for _, c := range s.allConsumers() {
+		c.pass()
+	}
+}

@@ -1,0 +1,280 @@
+package eventlog
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2"
+)
+
+// maxGroupBytes bounds one group commit; a single larger append is a group of
+// its own.
+const maxGroupBytes = 4 << 20
+
+// committer is the only writer of the store. Two goroutines make a pipeline:
+//
+//	callers -> queue -> [write: batch, apply] -> [settle: sync, publish, answer]
+//
+// write takes everything that waits, gives appends their seqs and applies it as
+// one batch without waiting for the sync. settle waits for the sync, moves the
+// heads and wakes the callers. While one group syncs, the next is written, and
+// the slower the disk the larger the groups grow. Seqs are given in one place
+// and groups settle in order, so heads only move forward (invariant 3).
+//
+// Tried before: a commit by each caller (Pebble groups these by itself). It
+// costs one batch and one pass through Pebble's commit queue per event and
+// leaves the order of heads to be sorted out afterwards.
+type committer struct {
+	db   *pebble.DB
+	opts Options
+	tail tail // owned by settle
+
+	mu     sync.Mutex
+	queue  []*op
+	closed bool
+	failed error
+	wake   chan struct{} // holds a token while queue is not empty or closed is set
+
+	settling chan group
+	done     sync.WaitGroup
+}
+
+// op is one caller's write: an append, or anything else as a function.
+type op struct {
+	stream  *Stream
+	entries []Entry
+	first   uint64
+
+	write func(*pebble.Batch) error
+
+	err  error
+	done chan struct{} // gets one token when err and first are final
+}
+
+type group struct {
+	batch *pebble.Batch
+	ops   []*op
+	bytes int
+	err   error
+}
+
+var opPool = sync.Pool{New: func() any { return &op{done: make(chan struct{}, 1)} }}
+
+func newCommitter(db *pebble.DB, opts Options) *committer {
+	c := &committer{
+		db: db, opts: opts, tail: tail{budget: opts.TailBytes},
+		wake: make(chan struct{}, 1), settling: make(chan group, 1),
+	}
+	c.done.Add(2)
+	go c.runWrite()
+	go c.runSettle()
+	return c
+}
+
+// do makes a write that is not an append.
+func (c *committer) do(ctx context.Context, write func(*pebble.Batch) error) error {
+	_, err := c.submit(ctx, nil, nil, write)
+	return err
+}
+
+// append gives the entries their seqs and stores them.
+func (c *committer) append(ctx context.Context, s *Stream, entries []Entry) (uint64, error) {
+	return c.submit(ctx, s, entries, nil)
+}
+
+func (c *committer) submit(ctx context.Context, s *Stream, entries []Entry, write func(*pebble.Batch) error) (uint64, error) {
+	o := opPool.Get().(*op)
+	o.stream, o.entries, o.write, o.first, o.err = s, entries, write, 0, nil
+	if err := c.enqueue(o); err != nil {
+		return 0, err
+	}
+	select {
+	case <-o.done:
+		first, err := o.first, o.err
+		o.stream, o.entries, o.write = nil, nil, nil
+		opPool.Put(o)
+		return first, err
+	case <-ctx.Done():
+		// The committer still holds o, so it does not go back to the pool.
+		return 0, context.Cause(ctx)
+	}
+}
+
+func (c *committer) enqueue(o *op) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.failed != nil {
+		return c.failed
+	}
+	if c.closed {
+		return ErrClosed
+	}
+	c.queue = append(c.queue, o)
+	c.signal()
+	return nil
+}
+
+func (c *committer) signal() {
+	select {
+	case c.wake <- struct{}{}:
+	default:
+	}
+}
+
+// close stops taking writes, finishes those that were taken and waits for both
+// goroutines.
+func (c *committer) close() {
+	c.mu.Lock()
+	c.closed = true
+	c.signal()
+	c.mu.Unlock()
+	c.done.Wait()
+}
+
+func (c *committer) runWrite() {
+	defer c.done.Done()
+	defer close(c.settling)
+	var pending []*op
+	for {
+		if len(pending) == 0 {
+			<-c.wake
+			var closed bool
+			if pending, closed = c.take(pending); closed && len(pending) == 0 {
+				return
+			}
+		}
+		g, rest := c.writeGroup(pending)
+		pending = rest
+		c.settling <- g
+		pending, _ = c.take(pending)
+	}
+}
+
+// take appends what is queued to pending.
+func (c *committer) take(pending []*op) ([]*op, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	pending = append(pending, c.queue...)
+	clear(c.queue)
+	c.queue = c.queue[:0]
+	if c.closed {
+		c.signal()
+	}
+	return pending, c.closed
+}
+
+// writeGroup applies as many ops as fit into one group and returns the rest.
+func (c *committer) writeGroup(ops []*op) (g group, rest []*op) {
+	g.batch = c.db.NewBatch()
+	n := 0
+	for n < len(ops) && (n == 0 || g.bytes < maxGroupBytes) {
+		g.bytes += c.encode(g.batch, ops[n])
+		n++
+	}
+	g.ops = append([]*op(nil), ops[:n]...)
+	if g.err = c.failure(); g.err != nil {
+		return g, append(ops[:0], ops[n:]...)
+	}
+	if c.opts.fault == syncDropped {
+		g.err = c.db.Apply(g.batch, pebble.NoSync)
+	} else {
+		g.err = c.db.ApplyNoSyncWait(g.batch, pebble.Sync)
+	}
+	return g, append(ops[:0], ops[n:]...)
+}
+
+// encode adds one op to the batch and returns its payload bytes. An op that
+// cannot be encoded leaves nothing in the batch that matters.
+func (c *committer) encode(b *pebble.Batch, o *op) (bytes int) {
+	if o.write != nil {
+		o.err = o.write(b)
+		return 0
+	}
+	if o.stream.removed.Load() {
+		o.err = ErrClosed
+		return 0
+	}
+	o.first = o.stream.next
+	for i := range o.entries {
+		e := &o.entries[i]
+		d := b.SetDeferred(recordKeyLen, TagSize+len(e.Data))
+		putRecordKey(d.Key, o.stream.id, o.stream.next)
+		copy(d.Value, e.Tag[:])
+		copy(d.Value[TagSize:], e.Data)
+		if err := d.Finish(); err != nil {
+			panic(fmt.Sprintf("BUG: invariant 1: a record was not put into its batch: %v", err))
+		}
+		o.stream.next++
+		bytes += TagSize + len(e.Data)
+	}
+	return bytes
+}
+
+func (c *committer) runSettle() {
+	defer c.done.Done()
+	for g := range c.settling {
+		if c.opts.fault == headBeforeSync {
+			c.publish(g)
+			c.sync(&g)
+		} else {
+			c.sync(&g)
+			c.publish(g)
+		}
+	}
+}
+
+func (c *committer) sync(g *group) {
+	start := time.Now()
+	if g.err == nil && c.opts.fault != syncDropped {
+		g.err = g.batch.SyncWait()
+	}
+	if g.err == nil {
+		g.err = g.batch.Close()
+	}
+	if g.err != nil {
+		g.err = c.fail(g.err)
+		return
+	}
+	c.opts.OnSync(time.Since(start).Seconds(), g.bytes)
+}
+
+// publish moves the heads and answers the callers.
+func (c *committer) publish(g group) {
+	for _, o := range g.ops {
+		if g.err != nil {
+			o.err = g.err
+		} else if o.err == nil && o.stream != nil {
+			o.stream.publish(&c.tail, o.first, o.entries)
+		}
+		o.done <- struct{}{}
+	}
+}
+
+// fail ends the log: what happened stays the answer to every later write.
+func (c *committer) fail(cause error) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.failed == nil {
+		c.failed = errors.Join(ErrFailed, cause)
+		c.opts.Logger.Error("the event log failed; no more events are taken", "error", cause)
+	}
+	return c.failed
+}
+
+func (c *committer) failure() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.failed
+}
+
+// setTrim writes that all records below seq are gone. It needs no sync of its
+// own: a trim that a power cut takes back is made again.
+func setTrim(b *pebble.Batch, id streamID, from, seq uint64) error {
+	return errors.Join(
+		b.Set(idKey(keyTrim, id), binary.BigEndian.AppendUint64(nil, seq), nil),
+		b.DeleteRange(recordKey(id, from), recordKey(id, seq), nil))
+}

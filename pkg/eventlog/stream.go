@@ -1,0 +1,214 @@
+package eventlog
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+
+	"github.com/cockroachdb/pebble/v2"
+)
+
+// Entry is what is appended. The log keeps Data: it must not be changed.
+type Entry struct {
+	Tag  Tag
+	Data []byte
+}
+
+// Record is a stored entry. Data must not be changed; it stays valid.
+type Record struct {
+	Seq  uint64
+	Tag  Tag
+	Data []byte
+}
+
+// Stream is one ordered sequence of records. All methods may be called
+// concurrently.
+type Stream struct {
+	log  *Log
+	name string
+	id   streamID
+
+	// next is the seq of the next record to be written; only the committer's
+	// write goroutine touches it. next > head.
+	next    uint64
+	removed atomic.Bool
+
+	mu sync.RWMutex
+	// first is the oldest record kept. first <= head+1.
+	first uint64
+	// head is the newest durable record (invariant 2). It never falls.
+	head uint64
+	// recent are the newest records up to head, without gaps.
+	recent []Record
+	// onDurable is told of new records, in order.
+	onDurable func([]Record)
+}
+
+func newStream(l *Log, name string, id streamID, first, head uint64) *Stream {
+	return &Stream{log: l, name: name, id: id, next: head + 1, first: first, head: head}
+}
+
+// Name is the stream's name.
+func (s *Stream) Name() string { return s.name }
+
+// Append stores all entries or none and returns the seq of the first. It
+// returns only when they are durable. When ctx ends first, or after an error
+// that is ErrFailed, it is unknown whether they are stored.
+func (s *Stream) Append(ctx context.Context, entries []Entry) (first uint64, err error) {
+	if len(entries) == 0 {
+		return 0, fmt.Errorf("append to %s: nothing to append", s.name)
+	}
+	return s.log.commit.append(ctx, s, entries)
+}
+
+// publish makes durable records visible.
+func (s *Stream) publish(t *tail, first uint64, entries []Entry) {
+	s.mu.Lock()
+	if first != s.head+1 {
+		s.mu.Unlock()
+		panic(fmt.Sprintf("BUG: invariant 3: stream %s at head %d published seq %d", s.name, s.head, first))
+	}
+	bytes := 0
+	for i, e := range entries {
+		s.recent = append(s.recent, Record{Seq: first + uint64(i), Tag: e.Tag, Data: e.Data})
+		bytes += recordOverhead + len(e.Data)
+	}
+	s.head = first + uint64(len(entries)) - 1
+	added := s.recent[len(s.recent)-len(entries):]
+	notify := s.onDurable
+	s.mu.Unlock()
+	if notify != nil {
+		notify(added)
+	}
+	t.add(s, s.head, bytes)
+}
+
+// OnDurable sets the function that is told of each group of new records right
+// after they became durable, in order, by one goroutine at a time. It must be
+// quick and must not keep the slice.
+func (s *Stream) OnDurable(f func([]Record)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.onDurable = f
+}
+
+// Bounds returns the oldest seq kept and the durable head. A stream without
+// records has first = head+1.
+func (s *Stream) Bounds() (first, head uint64) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.first, s.head
+}
+
+// Read appends up to maxRecords records from seq from on to dst, or from the
+// oldest one kept if that is later. It stops early behind maxBytes of payloads.
+// It never reads past the durable head.
+func (s *Stream) Read(dst []Record, from uint64, maxRecords, maxBytes int) ([]Record, error) {
+	s.mu.RLock()
+	from = max(from, s.first)
+	head := s.head
+	if n := len(s.recent); n > 0 && from >= s.recent[0].Seq {
+		if from <= head {
+			dst = takeRecords(dst, s.recent[from-s.recent[0].Seq:], maxRecords, maxBytes)
+		}
+		s.mu.RUnlock()
+		return dst, nil
+	}
+	s.mu.RUnlock()
+	if from > head || maxRecords <= 0 {
+		return dst, nil
+	}
+	return s.readStored(dst, from, head, maxRecords, maxBytes)
+}
+
+func takeRecords(dst, src []Record, maxRecords, maxBytes int) []Record {
+	for i := range src {
+		if i >= maxRecords || maxBytes <= 0 {
+			break
+		}
+		dst = append(dst, src[i])
+		maxBytes -= len(src[i].Data)
+	}
+	return dst
+}
+
+func (s *Stream) readStored(dst []Record, from, head uint64, maxRecords, maxBytes int) ([]Record, error) {
+	iter, err := s.log.db.NewIter(&pebble.IterOptions{
+		LowerBound: recordKey(s.id, from), UpperBound: recordKey(s.id, head+1),
+	})
+	if err != nil {
+		return dst, fmt.Errorf("read %s from %d: %w", s.name, from, err)
+	}
+	for iter.First(); iter.Valid() && maxRecords > 0 && maxBytes > 0; iter.Next() {
+		value, err := iter.ValueAndErr()
+		if err != nil {
+			return dst, errors.Join(fmt.Errorf("read %s at %d: %w", s.name, seqOf(iter.Key()), err), iter.Close())
+		}
+		r := Record{Seq: seqOf(iter.Key()), Data: append([]byte(nil), value[TagSize:]...)}
+		copy(r.Tag[:], value)
+		dst = append(dst, r)
+		maxRecords--
+		maxBytes -= len(r.Data)
+	}
+	if err := iter.Close(); err != nil {
+		return dst, fmt.Errorf("read %s from %d: %w", s.name, from, err)
+	}
+	return dst, nil
+}
+
+// Trim drops all records below seq, at most all there are. It is not durable
+// at once: after a crash some may be back.
+func (s *Stream) Trim(ctx context.Context, seq uint64) error {
+	s.mu.RLock()
+	from, head := s.first, s.head
+	s.mu.RUnlock()
+	if seq = min(seq, head+1); seq <= from {
+		return nil
+	}
+	err := s.log.commit.do(ctx, func(b *pebble.Batch) error {
+		if s.removed.Load() {
+			return ErrClosed
+		}
+		return setTrim(b, s.id, from, seq)
+	})
+	if err != nil {
+		return fmt.Errorf("trim %s to %d: %w", s.name, seq, err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.first = max(s.first, seq)
+	s.forget(seq - 1)
+	return nil
+}
+
+// forget drops records up to seq from memory. s.mu is held.
+func (s *Stream) forget(upTo uint64) {
+	if len(s.recent) == 0 || s.recent[0].Seq > upTo {
+		return
+	}
+	n := min(int(upTo-s.recent[0].Seq)+1, len(s.recent))
+	clear(s.recent[:n])
+	s.recent = s.recent[n:]
+}
+
+// Marks calls f with each mark whose key begins with the prefix, in the order
+// of the keys. The slices are valid during the call only.
+func (s *Stream) Marks(prefix []byte, f func(key, value []byte) error) error {
+	full := markKey(s.id, prefix)
+	iter, err := s.log.db.NewIter(&pebble.IterOptions{LowerBound: full, UpperBound: prefixEnd(full)})
+	if err != nil {
+		return fmt.Errorf("read the marks of %s: %w", s.name, err)
+	}
+	for iter.First(); iter.Valid(); iter.Next() {
+		if err := f(iter.Key()[5:], iter.Value()); err != nil {
+			_ = iter.Close() // the caller's error is the one that matters
+			return err
+		}
+	}
+	if err := iter.Close(); err != nil {
+		return fmt.Errorf("read the marks of %s: %w", s.name, err)
+	}
+	return nil
+}
