@@ -2,6 +2,8 @@ package cloudevent
 
 import (
 	"net/http"
+	"slices"
+	"strings"
 	"testing"
 )
 
@@ -70,4 +72,50 @@ func describe(e *Event) string {
 		s += " " + name + ":" + v
 	}
 	return s[1:]
+}
+
+// describeSorted is describe for events whose headers come in the order of a
+// map.
+func describeSorted(e *Event) string {
+	s := *e
+	s.headers = slices.SortedFunc(slices.Values(s.headers), func(a, b header) int { return strings.Compare(a.name, b.name) })
+	return describe(&s)
+}
+
+func describeHTTP(h http.Header) string {
+	var s []string
+	for key, values := range h {
+		for _, v := range values {
+			s = append(s, key+":"+v)
+		}
+	}
+	slices.Sort(s)
+	return strings.Join(s, " ")
+}
+
+func TestSetRefusesNames(t *testing.T) {
+	for _, name := range []string{"", "specversion", "Upper", "a-b", "data", "data_base64"} {
+		func() {
+			defer func() {
+				if recover() == nil {
+					t.Errorf("Set(%q) went well", name)
+				}
+			}()
+			new(Event).Set(name, "x")
+		}()
+	}
+}
+
+func TestGet(t *testing.T) {
+	e := mustRead(t, binaryHeaders("ce-a", "x"), "")
+	for name, want := range map[string]string{"id": "1", "source": "/s", "type": "t", "specversion": "1.0", "a": "x"} {
+		if got, ok := e.Get(name); got != want || !ok {
+			t.Errorf("%s: %q, %v", name, got, ok)
+		}
+	}
+	for _, name := range []string{"b", "subject", "A", ""} {
+		if got, ok := e.Get(name); ok {
+			t.Errorf("%s: %q", name, got)
+		}
+	}
 }
