@@ -17,7 +17,7 @@ func (b *builder) add(name string, v Value) error {
 	if wellKnown(name) && v.Kind != String {
 		return invalid("the attribute %q must be a string", name)
 	}
-	if v.S == "" && optional(name) {
+	if blank(v.S) && optional(name) {
 		return nil
 	}
 	if err := checkValue(name, v); err != nil {

@@ -28,15 +28,11 @@ func checkValue(name string, v Value) error {
 		return invalid("the value of the attribute %s has characters that CloudEvents forbid (invalid UTF-8, control characters or noncharacters)", shown(name))
 	}
 	switch name {
-	case attrID, attrType:
-		if v.S == "" {
+	case attrID, attrType, attrSource:
+		if blank(v.S) {
 			return invalid("the attribute %q is required and must not be empty", name)
 		}
-	case attrSource:
-		if v.S == "" {
-			return invalid("the attribute %q is required and must not be empty", name)
-		}
-		if !validURIReference(v.S) {
+		if name == attrSource && !validURIReference(v.S) {
 			return invalid("the attribute \"source\" must be a URI-reference")
 		}
 	case attrDataSchema:
@@ -76,6 +72,10 @@ func optional(name string) bool {
 	}
 	return false
 }
+
+// blank tells whether nothing is to be seen of s. The SDK takes such values for
+// empty ones, so nobody could receive them.
+func blank(s string) bool { return strings.TrimSpace(s) == "" }
 
 // validString tells whether s is a String of the type system.
 func validString(s string) bool {

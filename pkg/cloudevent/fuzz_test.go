@@ -116,6 +116,9 @@ func FuzzFromHTTPBinary(f *testing.F) {
 			delete(plain, "Ce-Datacontenttype")
 			plain["Content-Type"] = []string{ct}
 		}
+		if u, _ := url.Parse(events[0].Source()); u.String() == "" {
+			return // "#" is a URI-reference, but the SDK thinks it is empty
+		}
 		sdk, err := fromSDK(plain, []byte(body))
 		sameAsSDK(t, &events[0], sdk, err)
 	})
