@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -96,12 +97,13 @@ func checkFormat(fs vfs.FS, dir string) error {
 	if err = errors.Join(err, f.Close()); err != nil {
 		return fmt.Errorf("read %s: %w", path, err)
 	}
-	var version int
-	if _, err := fmt.Sscanf(strings.TrimSpace(string(text)), "leat %d", &version); err != nil {
+	number, ours := strings.CutPrefix(strings.TrimSuffix(string(text), "\n"), "leat ")
+	version, err := strconv.ParseUint(number, 10, 64)
+	if !ours || version == 0 || err != nil && !errors.Is(err, strconv.ErrRange) {
 		return fmt.Errorf("%w: %s says %q, which is not a data folder of Leat; use another folder", ErrFormat, path, text)
 	}
 	if version > formatVersion {
-		return fmt.Errorf("%w: %s says version %d, this program knows %d; use the newer program", ErrFormat, path, version, formatVersion)
+		return fmt.Errorf("%w: %s says version %s, this program knows %d; use the newer program", ErrFormat, path, number, formatVersion)
 	}
 	return nil
 }

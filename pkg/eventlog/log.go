@@ -74,6 +74,7 @@ const (
 // concurrently.
 type Log struct {
 	db     *pebble.DB
+	lock   *pebble.Lock
 	opts   Options
 	commit *committer
 
@@ -105,7 +106,7 @@ func Open(dir string, opts Options) (*Log, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open the event log in %s: %w", dir, err), lock.Close())
 	}
-	l := &Log{db: db, opts: opts, streams: map[string]*Stream{}, nextID: 1}
+	l := &Log{db: db, lock: lock, opts: opts, streams: map[string]*Stream{}, nextID: 1}
 	l.commit = newCommitter(db, opts)
 	if err := l.recover(); err != nil {
 		return nil, errors.Join(fmt.Errorf("read the event log in %s: %w", dir, err), l.Close())
@@ -299,5 +300,5 @@ func (l *Log) Close() error {
 	}
 	l.closed = true
 	l.commit.close()
-	return l.db.Close()
+	return errors.Join(l.db.Close(), l.lock.Close())
 }
