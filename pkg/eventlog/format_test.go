@@ -174,3 +174,28 @@ func FuzzKeysSortAndHold(f *testing.F) {
 		}
 	})
 }
+
+func TestNewFolderSurvivesAPowerCut(t *testing.T) {
+	fs := vfs.NewCrashableMem()
+	dir := "mount/a/new/data"
+	if err := fs.MkdirAll("mount", 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for _, d := range []string{"", "mount"} {
+		if err := syncDir(fs, d); err != nil {
+			t.Fatal(err)
+		}
+	}
+	l, err := Open(dir, Options{FS: fs})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer closeLog(t, l)
+	mustAppend(t, openStream(t, l, "s"), "kept")
+	l, err = Open(dir, Options{FS: fs.CrashClone(vfs.CrashCloneCfg{})})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer closeLog(t, l)
+	wantStream(t, openStream(t, l, "s"), "1..1: 1=kept")
+}

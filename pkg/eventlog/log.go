@@ -88,7 +88,7 @@ type Log struct {
 // was durable when the last process ended, however that was.
 func Open(dir string, opts Options) (*Log, error) {
 	opts = opts.withDefaults()
-	if err := opts.FS.MkdirAll(dir, 0o700); err != nil {
+	if err := makeFolder(opts.FS, dir); err != nil {
 		return nil, fmt.Errorf("create the data folder %s: %w", dir, err)
 	}
 	if err := checkFormat(opts.FS, dir); err != nil {
@@ -99,6 +99,9 @@ func Open(dir string, opts Options) (*Log, error) {
 		return nil, fmt.Errorf("create %s: %w", store, err)
 	}
 	lock, err := pebble.LockDirectory(store, opts.FS)
+	if pathErr := (*os.PathError)(nil); errors.As(err, &pathErr) {
+		return nil, fmt.Errorf("lock the data folder %s: %w", dir, err)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("%w: %s (%v)", ErrLocked, dir, err)
 	}
