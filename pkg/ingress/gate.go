@@ -1,0 +1,95 @@
+// Package ingress is HTTP in, and the one gate by which anything enters a
+// stream.
+package ingress
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"leat.dev/leat/pkg/cloudevent"
+	"leat.dev/leat/pkg/engine"
+	"leat.dev/leat/pkg/routing"
+)
+
+// Errors of the gate, told apart with errors.Is. Others are the engine's:
+// engine.ErrFull, engine.ErrClosed and what it cannot explain.
+var (
+	ErrNoStream = errors.New("there is no such broker or channel")
+	ErrHops     = errors.New("the event went round too often: its knativebrokerttl is used up")
+)
+
+// arrivalAttribute says when an event came in, in RFC 3339 and UTC.
+const arrivalAttribute = "knativearrivaltime"
+
+// Gate is the way into the streams of one data plane, for requests, replies
+// and dead letters alike. It may be used by many goroutines at once.
+type Gate struct {
+	// open is replaced as a whole and never changed.
+	open atomic.Pointer[streams]
+}
+
+type streams struct {
+	byName map[routing.StreamName]engine.Stream
+	byHost map[string]routing.StreamName
+}
+
+// NewGate returns a Gate without streams.
+func NewGate() *Gate {
+	g := &Gate{}
+	g.open.Store(&streams{})
+	return g
+}
+
+// SetStreams says which streams there are from now on, and the host names (in
+// lower case, without port) under which channels are reached. The maps must
+// not be changed afterwards. An Admit that is under way goes on with the
+// streams it has.
+func (g *Gate) SetStreams(byName map[routing.StreamName]engine.Stream, byHost map[string]routing.StreamName) {
+	g.open.Store(&streams{byName, byHost})
+}
+
+// Lookup returns the stream of that name.
+func (g *Gate) Lookup(name routing.StreamName) (engine.Stream, bool) {
+	s, ok := g.open.Load().byName[name]
+	return s, ok
+}
+
+// Host returns the channel that is reached under a host name.
+func (g *Gate) Host(host string) (routing.StreamName, bool) {
+	name, ok := g.open.Load().byHost[host]
+	return name, ok
+}
+
+// Admit stores all events or none and returns when they are durable
+// (invariant 1). Each is stamped with its arrival and with the hops it has left.
+// The events' data is not used any more after the return.
+//
+// Errors are ErrNoStream, ErrHops and those of engine.Stream.Append.
+func (g *Gate) Admit(ctx context.Context, to routing.StreamName, hops Hops, events ...cloudevent.Event) error {
+	stream, ok := g.Lookup(to)
+	if !ok {
+		return ErrNoStream
+	}
+	if len(events) == 0 {
+		return nil
+	}
+	arrival := time.Now().UTC().Format(time.RFC3339Nano)
+	payloads := make([]engine.Payload, len(events))
+	for i := range events {
+		e := events[i] // a copy: the stamps are not the caller's
+		left, err := hops.left(&e)
+		if err != nil {
+			return err
+		}
+		e.Set(arrivalAttribute, arrival)
+		e.SetInt(hopsAttribute, left)
+		payloads[i] = engine.Payload{Data: e.AppendStored(nil), Type: e.Type(), Source: e.Source(), Key: e.Key()}
+	}
+	if _, err := stream.Append(ctx, payloads...); err != nil {
+		return fmt.Errorf("append to %s: %w", to, err)
+	}
+	return nil
+}
