@@ -1,0 +1,136 @@
+package deliver
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"time"
+
+	"leat.dev/leat/pkg/cloudevent"
+)
+
+// read takes what is wanted from the response, in a form that outlives it, and
+// leaves the connection fit for the next request where that is cheap. cancel
+// ends the attempt.
+func (c *Client) read(resp *http.Response, o SendOptions, cancel context.CancelFunc) Outcome {
+	out := Outcome{Status: resp.StatusCode}
+	switch {
+	case resp.StatusCode < 200:
+		// 101: the connection is the peer's now, there is no body to read.
+	case resp.StatusCode < 300 && !mayReply(resp, o):
+		c.within(cancel, resp, func() { drain(resp.Body) })
+	case resp.StatusCode < 300:
+		out.Reply, out.ReplyErr = c.reply(resp, o)
+	default:
+		c.within(cancel, resp, func() {
+			out.Body = readBody(resp.Body, resp.ContentLength)
+			drain(resp.Body)
+		})
+		if resp.StatusCode == http.StatusTooManyRequests || resp.StatusCode == http.StatusServiceUnavailable {
+			out.RetryAfter = parseRetryAfter(resp.Header.Get("Retry-After"), c.opts.Now())
+		}
+	}
+	return out
+}
+
+// mayReply tells whether the body of a 2xx is looked at. If it is, it is a
+// reply, none, or an error. The data-plane spec
+// says of 200 that it may hold an event, of 202 that it must not be processed
+// as a reply, and leaves the other 2xx open; upstream takes events from all of
+// them, as we do from all but 202.
+//
+//	status     body                  Trigger (upstream)           subscriber of a channel (upstream)
+//	202        any                   none (reply or 502)          none (reply)
+//	other 2xx  none, no ce- headers  none                         none
+//	other 2xx  one valid CloudEvent  reply                        reply
+//	other 2xx  claims to be one      ReplyErr (502)               ReplyErr (fails to be sent on)
+//	other 2xx  anything else         ReplyErr (502)               none (discarded), AllowNonEvent
+//	else       any                   the first bytes go into knativeerrordata
+//
+// Upstream's filter answers 502 to its own channel, which then retries as for
+// any 5xx: a ReplyErr is Retryable.
+func mayReply(resp *http.Response, o SendOptions) bool {
+	return resp.StatusCode != http.StatusAccepted && o.PreferReply &&
+		(!o.AllowNonEvent || claimsEvent(resp.Header))
+}
+
+func (c *Client) reply(resp *http.Response, o SendOptions) (*cloudevent.Event, error) {
+	body, err := readAll(resp.Body, resp.ContentLength, c.opts.MaxReplyBytes)
+	if err != nil {
+		return nil, fmt.Errorf("the reply: %w", err)
+	}
+	reply, err := cloudevent.ReplyFromHTTP(resp.Header, body)
+	if err != nil {
+		return nil, fmt.Errorf("the response must be empty or a CloudEvent: %w", err)
+	}
+	return reply, nil
+}
+
+// claimsEvent tells whether a message is meant as a CloudEvent (HTTP binding,
+// section 3), right or wrong.
+func claimsEvent(h http.Header) bool {
+	const prefix = "application/cloudevents"
+	contentType := h.Get("Content-Type")
+	return len(h["Ce-Specversion"]) > 0 ||
+		len(contentType) >= len(prefix) && strings.EqualFold(contentType[:len(prefix)], prefix)
+}
+
+// within runs f, which reads a body that does not matter to the verdict, and
+// cancels the attempt if it takes longer than the grace.
+func (c *Client) within(cancel context.CancelFunc, resp *http.Response, f func()) {
+	if resp.ContentLength == 0 || resp.Body == http.NoBody {
+		return
+	}
+	timer := time.AfterFunc(c.grace, cancel)
+	defer timer.Stop()
+	f()
+}
+
+// readBody returns up to MaxBody bytes, fewer if the body breaks off.
+func readBody(r io.Reader, length int64) []byte {
+	size := int64(MaxBody)
+	if length >= 0 {
+		size = min(size, length)
+	}
+	buf := make([]byte, size)
+	n, _ := io.ReadFull(r, buf)
+	return buf[:n:n]
+}
+
+// drain reads the rest of a body that is not long, so that the connection can
+// be used again.
+func drain(r io.Reader) { _, _ = io.CopyN(io.Discard, r, 64<<10) }
+
+// readAll reads to the end and fails if that is more than max bytes. The
+// length that a peer announces is believed up to 64 KiB.
+func readAll(r io.Reader, length, max int64) ([]byte, error) {
+	tooLong := fmt.Errorf("its body is longer than %d bytes", max)
+	if length > max {
+		return nil, tooLong
+	}
+	if length == 0 {
+		return nil, nil
+	}
+	if length < 0 {
+		length = 512
+	}
+	body := make([]byte, 0, min(length, 64<<10))
+	r = io.LimitReader(r, max+1)
+	for {
+		if len(body) == cap(body) {
+			body = append(body, 0)[:len(body)]
+		}
+		n, err := r.Read(body[len(body):cap(body)])
+		body = body[:len(body)+n]
+		switch {
+		case int64(len(body)) > max:
+			return nil, tooLong
+		case err == io.EOF:
+			return body, nil
+		case err != nil:
+			return nil, fmt.Errorf("its body broke off: %w", err)
+		}
+	}
+}
