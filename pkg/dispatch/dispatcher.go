@@ -1,0 +1,216 @@
+// Package dispatch keeps one pump per route in step with the routing table; a
+// pump takes deliveries from the route's consumer, makes one attempt with each
+// and decides what becomes of it.
+//
+// The way of a delivery, with the file that tells about it:
+//
+//	pump.go     Next -> filter -> an attempt, or a dead letter that waits -> settle
+//	attempt.go  the subscriber, then the reply; settles nothing
+//	decide.go   ack | forward the reply | retry | bury
+//	failure.go  why an event is a dead letter, as attributes
+//
+// A reply or dead letter is safe before the delivery is settled (invariant 5).
+package dispatch
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"net/http"
+	"slices"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+
+	"leat.dev/leat/pkg/engine"
+	"leat.dev/leat/pkg/routing"
+)
+
+// Options are what a Dispatcher works with. Engine, Sender and Gate are needed.
+type Options struct {
+	// Engine holds the routes' own dead letters.
+	Engine engine.Engine
+	Sender Sender
+	Gate   Admitter
+	// Status is the HTTP status that ingress answers for an error of Gate, by
+	// which a destination in this data plane counts as one that is reached over
+	// the network. Nil answers 500 for all.
+	Status func(error) int
+	// Observe makes the observer of a route, once per generation of it. Nil
+	// observes nothing.
+	Observe func(*routing.Route) RouteObserver
+	// Drain is how long deliveries of a route that is gone may take to end
+	// before they are cut off; 0 means 30 s.
+	Drain time.Duration
+	// Logger is told what nobody is there to be returned to. Nil is silent.
+	Logger *zap.Logger
+}
+
+// maxRemembered bounds the bytes that failures of dead letter sinks take, all
+// routes together.
+const maxRemembered = 16 << 20
+
+// settleGrace is how long giving back may take after attempts were cut off.
+const settleGrace = 5 * time.Second
+
+// ErrClosed says that the Dispatcher was closed.
+var ErrClosed = errors.New("the dispatcher is closed")
+
+// routeKey names a route among all.
+type routeKey struct {
+	stream routing.StreamName
+	id     string
+}
+
+// Dispatcher delivers what the streams hold to the routes of a table. Its
+// methods may be called concurrently.
+type Dispatcher struct {
+	courier courier
+	letters letters
+	observe func(*routing.Route) RouteObserver
+	drain   time.Duration
+	logger  *zap.Logger
+	budget  budget
+
+	// attempts and settling are the parents of the pumps' contexts.
+	attempts, settling     context.Context
+	cutAttempts, cutSettle context.CancelFunc
+	drains                 sync.WaitGroup
+
+	// applying is held by Apply and Close, which alone start and stop pumps.
+	applying sync.Mutex
+	closed   bool
+	draining map[routeKey]*draining
+
+	// mu guards the map for those who only look.
+	mu    sync.RWMutex
+	pumps map[routeKey]*pump
+}
+
+// New returns a Dispatcher without routes.
+func New(o Options) *Dispatcher {
+	d := &Dispatcher{
+		courier:  courier{sender: o.Sender, gate: o.Gate, status: o.Status},
+		letters:  letters{engine: o.Engine, open: map[string]engine.Stream{}},
+		observe:  o.Observe,
+		drain:    cmp.Or(o.Drain, 30*time.Second),
+		logger:   cmp.Or(o.Logger, zap.NewNop()),
+		draining: map[routeKey]*draining{},
+		pumps:    map[routeKey]*pump{},
+	}
+	if d.courier.status == nil {
+		d.courier.status = func(error) int { return http.StatusInternalServerError }
+	}
+	if d.observe == nil {
+		d.observe = func(*routing.Route) RouteObserver { return noObserver{} }
+	}
+	d.budget.left.Store(maxRemembered)
+	d.attempts, d.cutAttempts = context.WithCancel(context.Background())
+	d.settling, d.cutSettle = context.WithCancel(context.Background())
+	return d
+}
+
+// Close stops taking deliveries and waits for those in flight until ctx ends.
+// Then it cuts them off: they come back with the same attempt. It returns when
+// all that the Dispatcher has started has ended, with the errors of closing
+// the consumers. Closing twice is legal.
+func (d *Dispatcher) Close(ctx context.Context) error {
+	d.applying.Lock()
+	defer d.applying.Unlock()
+	if d.closed {
+		return nil
+	}
+	d.closed = true
+	pumps := d.list()
+	for _, p := range pumps {
+		p.stop()
+	}
+	errs := make(chan error, 1)
+	go func() {
+		var all []error
+		for _, p := range pumps {
+			all = append(all, p.close())
+		}
+		d.drains.Wait()
+		errs <- errors.Join(all...)
+	}()
+	defer d.cutSettle()
+	defer d.cutAttempts()
+	select {
+	case err := <-errs:
+		return err
+	case <-ctx.Done():
+		d.cutAttempts()
+	}
+	defer time.AfterFunc(settleGrace, d.cutSettle).Stop()
+	return <-errs
+}
+
+// list returns the pumps, ordered by stream and route.
+func (d *Dispatcher) list() []*pump {
+	d.mu.RLock()
+	pumps := make([]*pump, 0, len(d.pumps))
+	for _, p := range d.pumps {
+		pumps = append(pumps, p)
+	}
+	d.mu.RUnlock()
+	slices.SortFunc(pumps, func(a, b *pump) int {
+		return cmp.Or(
+			cmp.Compare(a.key.stream.String(), b.key.stream.String()),
+			cmp.Compare(a.key.id, b.key.id),
+		)
+	})
+	return pumps
+}
+
+// RouteState is a snapshot of a route.
+type RouteState struct {
+	// Route must not be changed.
+	Route *routing.Route
+	// Problem is why the route, or a part of its filter, is not served; empty
+	// if all is well.
+	Problem  string
+	Consumer engine.ConsumerState
+	Counters Counters
+	// LastError is bounded and holds no event data; empty if there was none.
+	LastError   string
+	LastErrorAt time.Time
+}
+
+// Routes returns the state of every route that has a consumer, ordered by
+// stream and ID. A route whose consumer cannot be read is shown with the error.
+func (d *Dispatcher) Routes(ctx context.Context) []RouteState {
+	pumps := d.list()
+	states := make([]RouteState, 0, len(pumps))
+	for _, p := range pumps {
+		states = append(states, p.state(ctx))
+	}
+	return states
+}
+
+// Route returns the state of one route, false if it has no consumer.
+func (d *Dispatcher) Route(ctx context.Context, stream routing.StreamName, id string) (RouteState, bool) {
+	p := d.pump(routeKey{stream, id})
+	if p == nil {
+		return RouteState{}, false
+	}
+	return p.state(ctx), true
+}
+
+func (d *Dispatcher) pump(key routeKey) *pump {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	return d.pumps[key]
+}
+
+func (p *pump) state(ctx context.Context) RouteState {
+	b := p.route.Load()
+	s := RouteState{Route: b.route, Problem: cmp.Or(b.route.Unresolved, b.mistake), Counters: p.counted.read()}
+	s.LastError, s.LastErrorAt = p.last.get()
+	var err error
+	if s.Consumer, err = p.consumer.State(ctx); err != nil {
+		s.Problem = cmp.Or(s.Problem, bounded("reading the consumer: "+err.Error()))
+	}
+	return s
+}
