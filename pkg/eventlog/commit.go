@@ -32,6 +32,9 @@ type committer struct {
 	db   *pebble.DB
 	opts Options
 	tail tail // owned by settle
+	// ops are for reuse; not shared between logs, whose channels may belong to
+	// different testing/synctest bubbles.
+	ops sync.Pool
 
 	mu     sync.Mutex
 	queue  []*op
@@ -62,12 +65,11 @@ type group struct {
 	err   error
 }
 
-var opPool = sync.Pool{New: func() any { return &op{done: make(chan struct{}, 1)} }}
-
 func newCommitter(db *pebble.DB, opts Options) *committer {
 	c := &committer{
 		db: db, opts: opts, tail: tail{budget: opts.TailBytes},
 		wake: make(chan struct{}, 1), settling: make(chan group, 1),
+		ops: sync.Pool{New: func() any { return &op{done: make(chan struct{}, 1)} }},
 	}
 	c.done.Add(2)
 	go c.runWrite()
@@ -75,9 +77,13 @@ func newCommitter(db *pebble.DB, opts Options) *committer {
 	return c
 }
 
-// do makes a write that is not an append.
+// do makes a write that is not an append. It is not given up halfway: what the
+// caller does after a write must not be left out because ctx ended meanwhile.
 func (c *committer) do(ctx context.Context, write func(*pebble.Batch) error) error {
-	_, err := c.submit(ctx, nil, nil, write)
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	_, err := c.submit(context.WithoutCancel(ctx), nil, nil, write)
 	return err
 }
 
@@ -87,7 +93,7 @@ func (c *committer) append(ctx context.Context, s *Stream, entries []Entry) (uin
 }
 
 func (c *committer) submit(ctx context.Context, s *Stream, entries []Entry, write func(*pebble.Batch) error) (uint64, error) {
-	o := opPool.Get().(*op)
+	o := c.ops.Get().(*op)
 	o.stream, o.entries, o.write, o.first, o.err = s, entries, write, 0, nil
 	if err := c.enqueue(o); err != nil {
 		return 0, err
@@ -96,7 +102,7 @@ func (c *committer) submit(ctx context.Context, s *Stream, entries []Entry, writ
 	case <-o.done:
 		first, err := o.first, o.err
 		o.stream, o.entries, o.write = nil, nil, nil
-		opPool.Put(o)
+		c.ops.Put(o)
 		return first, err
 	case <-ctx.Done():
 		// The committer still holds o, so it does not go back to the pool.

@@ -78,6 +78,11 @@ type Log struct {
 	opts   Options
 	commit *committer
 
+	// reading is held by readers of the store, which must not be closed under
+	// them.
+	reading  sync.RWMutex
+	released bool
+
 	mu      sync.Mutex
 	streams map[string]*Stream
 	nextID  streamID
@@ -290,8 +295,25 @@ func (l *Log) SetMarks(ctx context.Context, sets ...MarkSet) error {
 	})
 }
 
-// DiskUsage is the number of bytes the log takes on disk, about.
-func (l *Log) DiskUsage() uint64 { return l.db.Metrics().DiskSpaceUsage() }
+// startReading takes the lock reading.
+func (l *Log) startReading() error {
+	l.reading.RLock()
+	if l.released {
+		l.reading.RUnlock()
+		return ErrClosed
+	}
+	return nil
+}
+
+// DiskUsage is the number of bytes the log takes on disk, about; 0 when it is
+// closed.
+func (l *Log) DiskUsage() uint64 {
+	if l.startReading() != nil {
+		return 0
+	}
+	defer l.reading.RUnlock()
+	return l.db.Metrics().DiskSpaceUsage()
+}
 
 // Close finishes the writes that were taken and closes the log. Closing twice
 // is legal.
@@ -303,5 +325,8 @@ func (l *Log) Close() error {
 	}
 	l.closed = true
 	l.commit.close()
+	l.reading.Lock()
+	defer l.reading.Unlock()
+	l.released = true
 	return errors.Join(l.db.Close(), l.lock.Close())
 }

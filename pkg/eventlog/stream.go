@@ -30,10 +30,11 @@ type Stream struct {
 	name string
 	id   streamID
 
-	// next is the seq of the next record to be written; only the committer's
-	// write goroutine touches it. next > head.
-	next    uint64
-	removed atomic.Bool
+	// next is the seq of the next record to be written, next > head; trimmed is
+	// the seq below which all is gone in the store, trimmed >= first. Only the
+	// committer's write goroutine touches them.
+	next, trimmed uint64
+	removed       atomic.Bool
 
 	mu sync.RWMutex
 	// first is the oldest record kept. first <= head+1.
@@ -47,7 +48,7 @@ type Stream struct {
 }
 
 func newStream(l *Log, name string, id streamID, first, head uint64) *Stream {
-	return &Stream{log: l, name: name, id: id, next: head + 1, first: first, head: head}
+	return &Stream{log: l, name: name, id: id, next: head + 1, trimmed: first, first: first, head: head}
 }
 
 // Name is the stream's name.
@@ -104,8 +105,12 @@ func (s *Stream) Bounds() (first, head uint64) {
 
 // Read appends up to maxRecords records from seq from on to dst, or from the
 // oldest one kept if that is later. It stops early behind maxBytes of payloads.
-// It never reads past the durable head.
+// It never reads past the durable head. ErrClosed says that the stream was
+// removed or the log closed.
 func (s *Stream) Read(dst []Record, from uint64, maxRecords, maxBytes int) ([]Record, error) {
+	if s.removed.Load() {
+		return dst, ErrClosed
+	}
 	s.mu.RLock()
 	from = max(from, s.first)
 	head := s.head
@@ -135,6 +140,10 @@ func takeRecords(dst, src []Record, maxRecords, maxBytes int) []Record {
 }
 
 func (s *Stream) readStored(dst []Record, from, head uint64, maxRecords, maxBytes int) ([]Record, error) {
+	if err := s.log.startReading(); err != nil {
+		return dst, err
+	}
+	defer s.log.reading.RUnlock()
 	iter, err := s.log.db.NewIter(&pebble.IterOptions{
 		LowerBound: recordKey(s.id, from), UpperBound: recordKey(s.id, head+1),
 	})
@@ -161,16 +170,19 @@ func (s *Stream) readStored(dst []Record, from, head uint64, maxRecords, maxByte
 // Trim drops all records below seq, at most all there are. It is not durable
 // at once: after a crash some may be back.
 func (s *Stream) Trim(ctx context.Context, seq uint64) error {
-	s.mu.RLock()
-	from, head := s.first, s.head
-	s.mu.RUnlock()
-	if seq = min(seq, head+1); seq <= from {
+	first, head := s.Bounds()
+	if seq = min(seq, head+1); seq <= first {
 		return nil
 	}
 	err := s.log.commit.do(ctx, func(b *pebble.Batch) error {
 		if s.removed.Load() {
 			return ErrClosed
 		}
+		from := s.trimmed
+		if seq <= from {
+			return nil // another Trim was faster; this one must not take its mark back
+		}
+		s.trimmed = seq
 		return setTrim(b, s.id, from, seq)
 	})
 	if err != nil {
@@ -194,8 +206,12 @@ func (s *Stream) forget(upTo uint64) {
 }
 
 // Marks calls f with each mark whose key begins with the prefix, in the order
-// of the keys. The slices are valid during the call only.
+// of the keys. The slices are valid during the call only. f must not use the log.
 func (s *Stream) Marks(prefix []byte, f func(key, value []byte) error) error {
+	if err := s.log.startReading(); err != nil {
+		return err
+	}
+	defer s.log.reading.RUnlock()
 	full := markKey(s.id, prefix)
 	iter, err := s.log.db.NewIter(&pebble.IterOptions{LowerBound: full, UpperBound: prefixEnd(full)})
 	if err != nil {
