@@ -117,8 +117,8 @@ const MaxBody = 1024
 
 // Send makes one attempt to deliver the event. Redirects are not followed.
 //
-// Should a kept connection turn out to have been closed by the peer before it
-// answered, the request goes out once more on another one, inside the attempt.
+// A request that was written, even in part, is not sent again inside of the
+// attempt: a kept connection that the peer closes in that moment is an Err.
 func (c *Client) Send(ctx context.Context, dest *routing.Destination, e *cloudevent.Event, o SendOptions) Outcome {
 	start := time.Now()
 	out := c.attempt(ctx, dest, e, o)

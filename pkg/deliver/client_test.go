@@ -407,6 +407,29 @@ func TestConnectionIsKept(t *testing.T) {
 	}
 }
 
+// A connection that breaks under a request ends the attempt: the event is not
+// sent a second time, which the transport does with requests that may repeat.
+func TestExactlyOneAttempt(t *testing.T) {
+	var requests atomic.Int64
+	s := newSubscriber(t, (*httptest.Server).Start, func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		if requests.Add(1) > 1 {
+			conn, _, _ := w.(http.Hijacker).Hijack()
+			conn.Close()
+		}
+	})
+	c := newClient(t, Options{})
+	if o := c.Send(t.Context(), s.dest(), testEvent(), SendOptions{}); o.Status != 200 {
+		t.Fatalf("%+v", o)
+	}
+	if o := c.Send(t.Context(), s.dest(), testEvent(), SendOptions{}); o.Err == nil {
+		t.Errorf("%+v", o)
+	}
+	if requests.Load() != 2 || s.connections.Load() != 1 {
+		t.Errorf("%d requests over %d connections", requests.Load(), s.connections.Load())
+	}
+}
+
 // A body that is too long to be drained costs its connection and no more.
 func TestEndlessErrorBody(t *testing.T) {
 	s := newSubscriber(t, (*httptest.Server).Start, func(w http.ResponseWriter, r *http.Request) {

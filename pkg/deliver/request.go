@@ -19,7 +19,7 @@ var (
 // after RoundTrip has returned, so that nothing of it can be pooled.
 func (c *Client) request(ctx context.Context, t *target, e *cloudevent.Event, o SendOptions) *http.Request {
 	req := t.template.WithContext(ctx)
-	req.Header = make(http.Header, 16)
+	req.Header = make(http.Header, 14)
 
 	var body []byte
 	if o.Format == routing.FormatJSON {

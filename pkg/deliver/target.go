@@ -23,6 +23,10 @@ const (
 	maxTransports = 64
 )
 
+// maxIdlePerHost lets several routes of the default 100 deliveries in flight
+// share a host without closing connections that are needed in a moment.
+const maxIdlePerHost = 512
+
 // target is a destination made ready for requests.
 type target struct {
 	transport     *http.Transport
@@ -167,8 +171,8 @@ func newTransport(caCerts string, proxy func(*http.Request) (*url.URL, error)) (
 		TLSHandshakeTimeout:    10 * time.Second,
 		ForceAttemptHTTP2:      true,
 		HTTP2:                  &http.HTTP2Config{SendPingTimeout: 30 * time.Second, PingTimeout: 15 * time.Second},
-		MaxIdleConns:           1000,
-		MaxIdleConnsPerHost:    100,
+		MaxIdleConns:           2048,
+		MaxIdleConnsPerHost:    maxIdlePerHost,
 		IdleConnTimeout:        90 * time.Second,
 		MaxResponseHeaderBytes: 1 << 20,
 		DisableCompression:     true,
