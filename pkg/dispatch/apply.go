@@ -10,7 +10,6 @@ import (
 	"sync"
 	"time"
 
-	"go.uber.org/zap"
 	"golang.org/x/sync/errgroup"
 
 	"leat.dev/leat/pkg/engine"
@@ -110,7 +109,7 @@ func (d *Dispatcher) retirePump(p *pump, remove bool) {
 		}
 		if err != nil && !errors.Is(err, engine.ErrClosed) {
 			d.logger.Warn("A route that is gone could not be closed.",
-				zap.String("stream", p.key.stream.String()), zap.String("route", p.key.id), zap.Error(err))
+				"stream", p.key.stream.String(), "route", p.key.id, "error", err)
 		}
 	})
 }

@@ -16,12 +16,11 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"log/slog"
 	"net/http"
 	"slices"
 	"sync"
 	"time"
-
-	"go.uber.org/zap"
 
 	"leat.dev/leat/pkg/engine"
 	"leat.dev/leat/pkg/routing"
@@ -44,7 +43,7 @@ type Options struct {
 	// before they are cut off; 0 means 30 s.
 	Drain time.Duration
 	// Logger is told what nobody is there to be returned to. Nil is silent.
-	Logger *zap.Logger
+	Logger *slog.Logger
 }
 
 // maxRemembered bounds the bytes that failures of dead letter sinks take, all
@@ -70,7 +69,7 @@ type Dispatcher struct {
 	letters letters
 	observe func(*routing.Route) RouteObserver
 	drain   time.Duration
-	logger  *zap.Logger
+	logger  *slog.Logger
 	budget  budget
 
 	// attempts and settling are the parents of the pumps' contexts.
@@ -95,7 +94,7 @@ func New(o Options) *Dispatcher {
 		letters:  letters{engine: o.Engine, open: map[string]engine.Stream{}},
 		observe:  o.Observe,
 		drain:    cmp.Or(o.Drain, 30*time.Second),
-		logger:   cmp.Or(o.Logger, zap.NewNop()),
+		logger:   cmp.Or(o.Logger, slog.New(slog.DiscardHandler)),
 		draining: map[routeKey]*draining{},
 		pumps:    map[routeKey]*pump{},
 	}

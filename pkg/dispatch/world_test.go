@@ -277,12 +277,15 @@ func (w *world) received(url string) []sent {
 	return got
 }
 
+// wantIDs checks what a destination has received, in any order.
 func (w *world) wantIDs(url string, want ...string) {
 	w.t.Helper()
 	got := []string{}
 	for _, s := range w.received(url) {
 		got = append(got, s.event.ID())
 	}
+	slices.Sort(got)
+	slices.Sort(want)
 	if !slices.Equal(got, want) {
 		w.t.Errorf("%s received %v, want %v", url, got, want)
 	}
