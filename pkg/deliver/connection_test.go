@@ -174,7 +174,7 @@ func TestExactlyOneAttempt(t *testing.T) {
 // A body that is too long to be drained costs its connection and no more.
 func TestEndlessErrorBody(t *testing.T) {
 	s := newSubscriber(t, (*httptest.Server).Start, func(w http.ResponseWriter, r *http.Request) {
-		w.WriteHeader(500)
+		w.WriteHeader(http.StatusInternalServerError)
 		for r.Context().Err() == nil {
 			if _, err := w.Write(make([]byte, 32<<10)); err != nil {
 				return

@@ -8,7 +8,7 @@ import (
 
 	sdkevent "github.com/cloudevents/sdk-go/v2/event"
 	"go.uber.org/zap"
-	"knative.dev/eventing/pkg/apis/eventing/v1"
+	v1 "knative.dev/eventing/pkg/apis/eventing/v1"
 	"knative.dev/eventing/pkg/eventfilter"
 	"knative.dev/eventing/pkg/eventfilter/attributes"
 	"knative.dev/eventing/pkg/eventfilter/subscriptionsapi"
