@@ -18,7 +18,7 @@ help: ## List the targets
 
 .PHONY: build
 build: ## Build bin/leat
-	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/leat ./cmd/leat
+	$(GO) build -ldflags '$(LDFLAGS)' -o bin/leat ./cmd/leat
 
 .PHONY: demo
 demo: build ## Show the whole way of an event, with a broker killed in the middle

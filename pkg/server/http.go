@@ -1,0 +1,68 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+)
+
+// Limits of the listeners. They bound what a client can hold on to; the size of
+// a body is the ingress room's to bound.
+const (
+	readHeaderTimeout = 10 * time.Second
+	readTimeout       = 60 * time.Second
+	idleTimeout       = 120 * time.Second
+	maxHeaderBytes    = 256 << 10
+)
+
+// newHTTPServer serves HTTP/1.1 and HTTP/2 without TLS (h2c, by prior
+// knowledge).
+func newHTTPServer(handler http.Handler, logger *slog.Logger) *http.Server {
+	protocols := new(http.Protocols)
+	protocols.SetHTTP1(true)
+	protocols.SetUnencryptedHTTP2(true)
+	return &http.Server{
+		Handler:           handler,
+		Protocols:         protocols,
+		HTTP2:             &http.HTTP2Config{MaxConcurrentStreams: 1000},
+		ReadHeaderTimeout: readHeaderTimeout,
+		ReadTimeout:       readTimeout,
+		IdleTimeout:       idleTimeout,
+		MaxHeaderBytes:    maxHeaderBytes,
+		ErrorLog:          slog.NewLogLogger(logger.Handler(), slog.LevelDebug),
+	}
+}
+
+// listener is an HTTP server on its socket, from listen to close.
+type listener struct {
+	server *http.Server
+	net    net.Listener
+	failed chan error // gets the error if serving ends before shutdown
+	ended  chan struct{}
+}
+
+// serve answers requests on l until shutdown.
+func serve(l net.Listener, server *http.Server) *listener {
+	s := &listener{server, l, make(chan error, 1), make(chan struct{})}
+	go func() {
+		defer close(s.ended)
+		if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+			s.failed <- err
+		}
+	}()
+	return s
+}
+
+// shutdown takes no more requests, waits for those under way until ctx ends and
+// then cuts them off.
+func (s *listener) shutdown(ctx context.Context) error {
+	err := s.server.Shutdown(ctx)
+	if err != nil {
+		err = errors.Join(err, s.server.Close())
+	}
+	<-s.ended
+	return err
+}
