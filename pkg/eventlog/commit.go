@@ -185,12 +185,22 @@ func (c *committer) writeGroup(ops []*op) (g group, rest []*op) {
 	if g.err = c.failure(); g.err != nil {
 		return g, append(ops[:0], ops[n:]...)
 	}
-	if c.opts.fault == syncDropped {
-		g.err = c.db.Apply(g.batch, pebble.NoSync)
-	} else {
-		g.err = c.db.ApplyNoSyncWait(g.batch, pebble.Sync)
-	}
+	g.err = c.apply(g.batch)
 	return g, append(ops[:0], ops[n:]...)
+}
+
+// apply writes without waiting for the sync. Pebble panics where it cannot write
+// its log any more; that becomes an error, so that Fatal can say it.
+func (c *committer) apply(b *pebble.Batch) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("write: %v", p)
+		}
+	}()
+	if c.opts.fault == syncDropped {
+		return c.db.Apply(b, pebble.NoSync)
+	}
+	return c.db.ApplyNoSyncWait(b, pebble.Sync)
 }
 
 // encode adds one op to the batch and returns its payload bytes. An op that
@@ -230,6 +240,9 @@ func (c *committer) runSettle() {
 			c.sync(&g)
 			c.publish(g)
 		}
+		if g.err != nil {
+			c.opts.Fatal(g.err.Error()) // if Fatal does not know yet
+		}
 	}
 }
 
@@ -237,6 +250,9 @@ func (c *committer) sync(g *group) {
 	start := time.Now()
 	if g.err == nil && c.opts.fault != syncDropped {
 		g.err = g.batch.SyncWait()
+	}
+	if g.err == nil {
+		g.err = c.failure() // a hole before this group: it must not be acknowledged
 	}
 	if g.err == nil {
 		g.err = g.batch.Close()
@@ -260,12 +276,12 @@ func (c *committer) publish(g group) {
 	}
 }
 
-// fail ends the log: what happened stays the answer to every later write.
+// fail ends the log: what happened first stays the answer to every later write.
 func (c *committer) fail(cause error) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.failed == nil {
-		c.failed = errors.Join(ErrFailed, cause)
+		c.failed = fmt.Errorf("%w: %w", ErrFailed, cause)
 		c.opts.Logger.Error("the event log failed; no more events are taken", "error", cause)
 	}
 	return c.failed

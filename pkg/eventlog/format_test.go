@@ -6,7 +6,6 @@ import (
 	"errors"
 	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -86,8 +85,7 @@ func TestOpenTakesItsOwnFormat(t *testing.T) {
 }
 
 func TestOpenLocked(t *testing.T) {
-	const child = "LEAT_TEST_OPEN"
-	if dir := os.Getenv(child); dir != "" {
+	if dir := os.Getenv(childEnv); dir != "" {
 		l, err := Open(dir, Options{})
 		if errors.Is(err, ErrLocked) {
 			os.Exit(42)
@@ -107,13 +105,8 @@ func TestOpenLocked(t *testing.T) {
 		t.Errorf("second Open in the process: %v, want ErrLocked", err)
 	}
 	other := func() int {
-		cmd := exec.Command(os.Args[0], "-test.run", "^TestOpenLocked$")
-		cmd.Env = append(os.Environ(), child+"="+dir)
-		out, err := cmd.CombinedOutput()
-		if cmd.ProcessState == nil {
-			t.Fatalf("%v: %s", err, out)
-		}
-		return cmd.ProcessState.ExitCode()
+		code, _ := child(t, "TestOpenLocked", dir)
+		return code
 	}
 	if code := other(); code != 42 {
 		t.Errorf("Open in another process exits with %d, want 42 (ErrLocked)", code)

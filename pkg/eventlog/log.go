@@ -51,8 +51,10 @@ type Options struct {
 	// TailBytes bounds the memory that holds the newest payloads of all streams
 	// for readers near the head. 0 means 64 MiB.
 	TailBytes int
-	// Fatal is called when Pebble cannot go on (a write or sync of its log
-	// failed). It must not return. Nil panics.
+	// Fatal is told, once, why the log takes no more events: a write or a sync
+	// failed, or Pebble cannot go on. It must say so and end the process, which
+	// recovers what was durable when it starts again; no later write is
+	// acknowledged, and Pebble may panic right after. Nil panics.
 	Fatal func(msg string)
 	// OnSync is told of each sync: how long it took and how many bytes of
 	// payloads it made durable. It must be quick.
@@ -110,12 +112,15 @@ func Open(dir string, opts Options) (*Log, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %s (%v)", ErrLocked, dir, err)
 	}
-	db, err := pebble.Open(store, pebbleOptions(opts, lock))
+	watch := &watchFS{FS: opts.FS}
+	db, err := pebble.Open(store, pebbleOptions(opts, watch, lock))
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open the event log in %s: %w", dir, err), lock.Close())
 	}
 	l := &Log{db: db, lock: lock, opts: opts, streams: map[string]*Stream{}, nextID: 1}
 	l.commit = newCommitter(db, opts)
+	report := func(err error) { opts.Fatal(l.commit.fail(err).Error()) }
+	watch.report.Store(&report)
 	if err := l.recover(); err != nil {
 		return nil, errors.Join(fmt.Errorf("read the event log in %s: %w", dir, err), l.Close())
 	}
@@ -133,8 +138,14 @@ func (o Options) withDefaults() Options {
 		o.TailBytes = 64 << 20
 	}
 	if o.Fatal == nil {
-		o.Fatal = func(msg string) { panic(msg) }
+		o.Fatal = func(msg string) {
+			go panic(msg) // where nobody recovers
+			select {}
+		}
 	}
+	var once sync.Once
+	fatal := o.Fatal
+	o.Fatal = func(msg string) { once.Do(func() { fatal("the event log cannot go on: " + msg) }) }
 	if o.OnSync == nil {
 		o.OnSync = func(float64, int) {}
 	}

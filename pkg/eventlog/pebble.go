@@ -5,13 +5,14 @@ import (
 	"log/slog"
 
 	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
 // pebbleOptions tunes the store for a log: most records are trimmed while they
 // are still in a memtable, and what stays is written once and read in order.
-func pebbleOptions(opts Options, lock *pebble.Lock) *pebble.Options {
+func pebbleOptions(opts Options, fs vfs.FS, lock *pebble.Lock) *pebble.Options {
 	o := &pebble.Options{
-		FS:                          opts.FS,
+		FS:                          fs,
 		Lock:                        lock,
 		Logger:                      pebbleLogger{opts.Logger, opts.Fatal},
 		FormatMajorVersion:          pebble.FormatNewest,
@@ -43,5 +44,7 @@ func (l pebbleLogger) Errorf(format string, args ...any) {
 }
 
 func (l pebbleLogger) Fatalf(format string, args ...any) {
-	l.fatal("the event store cannot go on: " + fmt.Sprintf(format, args...))
+	msg := fmt.Sprintf(format, args...)
+	l.fatal(msg)
+	panic(msg) // Pebble does not expect to go on
 }
