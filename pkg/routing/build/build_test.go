@@ -262,7 +262,7 @@ func TestSubscribersThatCannotBeRoutes(t *testing.T) {
 	},
 		"LeatChannel shop/jobs: a subscriber in spec.subscribers has neither a uid nor a name, so its progress could not be kept",
 		"Subscription shop/b: channel/shop/jobs has a subscriber of this name and uid twice; the first one is used",
-		"Subscription shop/c: the subscriber cannot be used: there is no Service shop/c",
+		"Subscription shop/c: its references cannot be resolved: there is no Service shop/c",
 		`Subscription shop/d: the reply cannot be used: its URI is "mailto:x", but must be absolute, with http or https and a host`,
 	)
 	if n := len(all[channelName("jobs")].Routes); n != 3 {

@@ -137,7 +137,10 @@ func (b *builder) subscription(namespace string, s *eventingduckv1.SubscriberSpe
 // missing, but not both.
 func (b *builder) destinations(r *routing.Route, s *eventingduckv1.SubscriberSpec, condition string) {
 	if s.SubscriberURI.IsEmpty() && s.ReplyURI.IsEmpty() {
-		r.Unresolved = unresolved("the subscriber", cmp.Or(condition, notResolved))
+		r.Unresolved = unresolved("the subscriber", notResolved)
+		if condition != "" {
+			r.Unresolved = "its references cannot be resolved: " + condition
+		}
 		return
 	}
 	var missing string
