@@ -1,0 +1,53 @@
+// Package harness runs the real leat binary among scripted subscribers, for
+// the tests that look at the program from outside.
+//
+// A test starts a Leat with its manifests, Subscribers that answer by script
+// and record what they get, and sends events with the CloudEvents SDK or as raw
+// requests. Nothing here knows the program's packages: what is asserted is what
+// any client could see.
+package harness
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+)
+
+// Executable is the path of the binary that Main built.
+var Executable string
+
+// Main builds the binary once, runs the tests of a package and exits: it is for
+// TestMain. If the tests run with the race detector, so does the binary.
+func Main(m *testing.M) {
+	os.Exit(run(m))
+}
+
+func run(m *testing.M) int {
+	dir, err := os.MkdirTemp("", "leat-test-")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer os.RemoveAll(dir) //nolint:errcheck // a temporary folder, at the end
+	if Executable, err = Build(dir); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return m.Run()
+}
+
+// Build builds leat into dir and returns the binary's path.
+func Build(dir string) (string, error) {
+	bin := filepath.Join(dir, "leat")
+	args := []string{"build", "-o", bin}
+	if raceDetector {
+		args = append(args, "-race")
+	}
+	cmd := exec.Command("go", append(args, "leat.dev/leat/cmd/leat")...)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("building leat: %w\n%s", err, out)
+	}
+	return bin, nil
+}
