@@ -1,6 +1,7 @@
 package cloudevent
 
 import (
+	"errors"
 	"net/http"
 	"strconv"
 	"strings"
@@ -123,7 +124,8 @@ func TestFromHTTPBinaryRefuses(t *testing.T) {
 func wantInvalid(t *testing.T, h http.Header, body, want string) {
 	t.Helper()
 	events, err := FromHTTP(h, []byte(body))
-	if _, ok := err.(*InvalidError); !ok || len(events) > 0 {
+	var refused *InvalidError
+	if !errors.As(err, &refused) || len(events) > 0 {
 		t.Fatalf("got %v, %v, want an *InvalidError", events, err)
 	}
 	if !strings.Contains(err.Error(), want) {

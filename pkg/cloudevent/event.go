@@ -145,7 +145,8 @@ func (e *Event) set(name string, v Value) {
 	attrs := make([]attribute, 0, len(e.attrs)+1)
 	attrs = append(attrs, e.attrs[:at]...)
 	attrs = append(attrs, attribute{name, v})
-	e.attrs = append(attrs, rest...)
+	attrs = append(attrs, rest...)
+	e.attrs = attrs
 }
 
 // Delete takes an attribute away. Required attributes stay.
@@ -156,7 +157,8 @@ func (e *Event) Delete(name string) {
 	}
 	attrs := make([]attribute, 0, len(e.attrs)-1)
 	attrs = append(attrs, e.attrs[:at]...)
-	e.attrs = append(attrs, e.attrs[at+1:]...)
+	attrs = append(attrs, e.attrs[at+1:]...)
+	e.attrs = attrs
 }
 
 func search(attrs []attribute, name string) (int, bool) {

@@ -62,6 +62,21 @@ func TestCopyIsIndependent(t *testing.T) {
 	}
 }
 
+// Also where the array behind the headers has room for one more.
+func TestCopyHasHeadersOfItsOwn(t *testing.T) {
+	h := binaryHeaders()
+	for range 3 {
+		h.Add("tracestate", "a=b")
+	}
+	a := mustRead(t, h, "")
+	b := a
+	a.AddHeader("x-request-id", "a")
+	b.AddHeader("x-request-id", "b")
+	if got := describe(&a); !strings.HasSuffix(got, "X-Request-Id:a") {
+		t.Errorf("the copy changed the original: %s", got)
+	}
+}
+
 // describe shows attributes (integers with #, booleans with ?) and headers.
 func describe(e *Event) string {
 	s := ""

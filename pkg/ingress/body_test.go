@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 	"testing/iotest"
 )
@@ -102,6 +103,7 @@ func TestBrokenBodies(t *testing.T) {
 func TestAnswerWaitsForTheStore(t *testing.T) {
 	world := newWorld()
 	entered, durable := make(chan struct{}), make(chan struct{})
+	makeDurable := sync.OnceFunc(func() { close(durable) })
 	world.broker.before = func(ctx context.Context) error {
 		close(entered)
 		<-durable
@@ -109,6 +111,7 @@ func TestAnswerWaitsForTheStore(t *testing.T) {
 	}
 	server := httptest.NewServer(New(world.gate, Options{}))
 	defer server.Close()
+	defer makeDurable()
 	answered := make(chan int, 1)
 	go func() {
 		r, _ := http.NewRequest(http.MethodPost, server.URL+"/ns/default", strings.NewReader("x"))
@@ -124,13 +127,17 @@ func TestAnswerWaitsForTheStore(t *testing.T) {
 		resp.Body.Close()
 		answered <- resp.StatusCode
 	}()
-	<-entered
+	select {
+	case <-entered:
+	case status := <-answered:
+		t.Fatalf("answered %d before the event was handed to the store", status)
+	}
 	select {
 	case status := <-answered:
 		t.Fatalf("answered %d before the event was durable", status)
 	default:
 	}
-	close(durable)
+	makeDurable()
 	if status := <-answered; status != http.StatusAccepted {
 		t.Errorf("answered %d", status)
 	}
