@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"sync"
 
 	"leat.dev/leat/pkg/engine"
@@ -17,6 +19,17 @@ const deadLetterPrefix = "dead/"
 // route's own dead letters: those that no dead letter sink receives.
 func DeadLetterStream(stream routing.StreamName, route string) string {
 	return deadLetterPrefix + stream.String() + "/" + route
+}
+
+// ParseDeadLetterStream says whose dead letters an engine's stream holds, and
+// false if it holds none.
+func ParseDeadLetterStream(name string) (stream routing.StreamName, route string, ok bool) {
+	rest, ok := strings.CutPrefix(name, deadLetterPrefix)
+	parts := strings.SplitN(rest, "/", 4)
+	if !ok || len(parts) < 4 {
+		return routing.StreamName{}, "", false
+	}
+	return routing.StreamName{Kind: routing.Kind(parts[0]), Namespace: parts[1], Name: parts[2]}, parts[3], true
 }
 
 // letters opens the streams of routes' own dead letters.
@@ -58,6 +71,23 @@ func (l *letters) append(ctx context.Context, r *routing.Route, p engine.Payload
 		return fmt.Errorf("storing a dead letter of %s: %w", r, err)
 	}
 	return nil
+}
+
+// kept returns how many dead letters a route has of its own. stored are the
+// names of the engine's streams, sorted: none is created to be counted.
+func (l *letters) kept(ctx context.Context, r *routing.Route, stored []string) (uint64, error) {
+	if _, ok := slices.BinarySearch(stored, DeadLetterStream(r.Stream, r.ID)); !ok {
+		return 0, nil
+	}
+	s, err := l.stream(ctx, r)
+	if err != nil {
+		return 0, err
+	}
+	state, err := s.State(ctx)
+	if err != nil {
+		return 0, fmt.Errorf("counting the dead letters of %s: %w", r, err)
+	}
+	return uint64(state.Head + 1 - state.First), nil
 }
 
 func (l *letters) forget(r *routing.Route) {

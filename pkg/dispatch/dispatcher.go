@@ -163,53 +163,8 @@ func (d *Dispatcher) list() []*pump {
 	return pumps
 }
 
-// RouteState is a snapshot of a route.
-type RouteState struct {
-	// Route must not be changed.
-	Route *routing.Route
-	// Problem is why the route, or a part of its filter, is not served; empty
-	// if all is well.
-	Problem  string
-	Consumer engine.ConsumerState
-	Counters Counters
-	// LastError is bounded and holds no event data; empty if there was none.
-	LastError   string
-	LastErrorAt time.Time
-}
-
-// Routes returns the state of every route that has a consumer, ordered by
-// stream and ID. A route whose consumer cannot be read is shown with the error.
-func (d *Dispatcher) Routes(ctx context.Context) []RouteState {
-	pumps := d.list()
-	states := make([]RouteState, 0, len(pumps))
-	for _, p := range pumps {
-		states = append(states, p.state(ctx))
-	}
-	return states
-}
-
-// Route returns the state of one route, false if it has no consumer.
-func (d *Dispatcher) Route(ctx context.Context, stream routing.StreamName, id string) (RouteState, bool) {
-	p := d.pump(routeKey{stream, id})
-	if p == nil {
-		return RouteState{}, false
-	}
-	return p.state(ctx), true
-}
-
 func (d *Dispatcher) pump(key routeKey) *pump {
 	d.mu.RLock()
 	defer d.mu.RUnlock()
 	return d.pumps[key]
-}
-
-func (p *pump) state(ctx context.Context) RouteState {
-	b := p.route.Load()
-	s := RouteState{Route: b.route, Problem: cmp.Or(b.route.Unresolved, b.mistake), Counters: p.counted.read()}
-	s.LastError, s.LastErrorAt = p.last.get()
-	var err error
-	if s.Consumer, err = p.consumer.State(ctx); err != nil {
-		s.Problem = cmp.Or(s.Problem, bounded("reading the consumer: "+err.Error()))
-	}
-	return s
 }

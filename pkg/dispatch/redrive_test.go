@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"leat.dev/leat/pkg/cloudevent"
@@ -91,4 +92,36 @@ func TestRedriveIsSafe(t *testing.T) {
 			t.Errorf("got %v", err)
 		}
 	})
+}
+
+func TestDeadLettersAreCounted(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		w.answers(subscriberURL, 400)
+		w.apply(trigger("a"))
+		synctest.Wait()
+		if s, _ := w.d.Route(t.Context(), broker, "a"); s.DeadLetters != 0 {
+			t.Errorf("there are %d dead letters, want 0", s.DeadLetters)
+		}
+		if names, _ := w.engine.Streams(t.Context()); len(names) != 2 {
+			t.Errorf("looking has created streams: %v", names)
+		}
+		w.publish("1", "2")
+		synctest.Wait()
+		if states := w.d.Routes(t.Context()); len(states) != 1 || states[0].DeadLetters != 2 {
+			t.Errorf("the states are %+v, want 2 dead letters", states)
+		}
+	})
+}
+
+func TestDeadLetterStreamNames(t *testing.T) {
+	name := DeadLetterStream(broker, "trigger/ns/a")
+	stream, route, ok := ParseDeadLetterStream(name)
+	if !ok || stream != broker || route != "trigger/ns/a" {
+		t.Errorf("%s is of %v and %s, %v", name, stream, route, ok)
+	}
+	for _, name := range []string{"", "dead/", broker.String(), "dead/broker/ns/default"} {
+		if _, _, ok := ParseDeadLetterStream(name); ok {
+			t.Errorf("%q is taken for dead letters", name)
+		}
+	}
 }
