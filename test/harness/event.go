@@ -49,13 +49,14 @@ func Data(contentType string, data []byte) func(*event.Event) {
 	}
 }
 
-// Mode writes an event as the headers and the body of a message, as the SDK
-// does.
+// Mode writes an event as the headers and the body of a message.
 type Mode func(event.Event) (http.Header, []byte)
 
 // Binary mode: attributes in headers.
 func Binary(e event.Event) (http.Header, []byte) {
-	return write(binding.WithForceBinary(context.Background()), e)
+	header, body := write(binding.WithForceBinary(context.Background()), e)
+	mapAttributes(header, encodeHeader)
+	return header, body
 }
 
 // Structured mode: one JSON object.

@@ -8,8 +8,9 @@ import (
 // now.
 type Leat struct {
 	*Process
-	config Config
-	t      testing.TB
+	config  Config
+	t       testing.TB
+	changes int
 }
 
 // Start runs leat serve on fresh folders with these manifests. At the end of
@@ -51,7 +52,14 @@ func (l *Leat) run() {
 // folders and the same address for events.
 func (l *Leat) Restart() {
 	l.t.Helper()
+	l.RestartWith(l.config.Args)
+}
+
+// RestartWith is Restart with other arguments for the command line.
+func (l *Leat) RestartWith(args []string) {
+	l.t.Helper()
 	l.Kill()
+	l.config.Args = args
 	l.run()
 }
 

@@ -59,3 +59,8 @@ func object(apiVersion, kind, name string, spec []string) string {
 	}
 	return b.String()
 }
+
+// InNamespace moves an object made by the functions above to another namespace.
+func InNamespace(namespace, object string) string {
+	return strings.Replace(object, "\n  namespace: "+Namespace, "\n  namespace: "+namespace, 1)
+}

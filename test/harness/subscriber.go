@@ -3,6 +3,7 @@ package harness
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -144,7 +145,9 @@ func (s *Subscriber) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 func (s *Subscriber) record(r *http.Request, body []byte) Request {
 	got := Request{At: time.Now(), Method: r.Method, Target: r.URL.RequestURI(), Header: r.Header, Body: body}
-	message := cehttp.NewMessage(r.Header, io.NopCloser(bytes.NewReader(body)))
+	header := r.Header.Clone()
+	mapAttributes(header, decodeHeader)
+	message := cehttp.NewMessage(header, io.NopCloser(bytes.NewReader(body)))
 	got.Structured = message.ReadEncoding() == binding.EncodingStructured
 	if e, err := binding.ToEvent(context.Background(), message); err == nil {
 		got.Event = e
@@ -210,7 +213,16 @@ func (s *Subscriber) WaitFor(t testing.TB, enough func([]Request) bool) []Reques
 		select {
 		case <-more:
 		case <-deadline:
-			t.Fatalf("the subscriber has %d requests after %v, with the events %q; more are due", len(got), patience, s.IDs())
+			t.Fatalf("the subscriber has %d requests after %v, with the events %q; more are due; the last one is\n%s", len(got), patience, s.IDs(), last(got))
 		}
 	}
+}
+
+// last is the last request as text.
+func last(got []Request) string {
+	if len(got) == 0 {
+		return "none"
+	}
+	r := got[len(got)-1]
+	return fmt.Sprintf("%s %s %v %.300q", r.Method, r.Target, r.Header, r.Body)
 }
