@@ -30,7 +30,7 @@ func run(m *testing.M) int {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
-	defer os.RemoveAll(dir) //nolint:errcheck // a temporary folder, at the end
+	defer os.RemoveAll(dir)
 	if Executable, err = Build(dir); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1

@@ -154,7 +154,7 @@ func TestReceivesHTTP11(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer conn.Close() //nolint:errcheck // the test is over
+	defer conn.Close()
 	answers := bufio.NewReader(conn)
 	head := func(id string) string {
 		return "POST /test/hub HTTP/1.1\r\nHost: leat\r\nCe-Specversion: 1.0\r\nCe-Source: /s\r\nCe-Type: t\r\nCe-Id: " + id + "\r\n"
@@ -166,6 +166,9 @@ func TestReceivesHTTP11(t *testing.T) {
 		}
 		resp, err := http.ReadResponse(answers, nil)
 		if err != nil {
+			t.Fatal(err)
+		}
+		if err := resp.Body.Close(); err != nil {
 			t.Fatal(err)
 		}
 		if resp.StatusCode != want {
