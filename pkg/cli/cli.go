@@ -45,7 +45,7 @@ letters. It needs nothing else: no Kafka, no RabbitMQ, no Kubernetes.`,
 		SilenceUsage:  true,
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	root.AddCommand(newServe(version), newVersion(version))
+	root.AddCommand(newServe(version), newVersion(version), newStreams(), newDeadLetters())
 	return root
 }
 

@@ -21,6 +21,7 @@ type serveFlags struct {
 	maxEvent, maxDisk, minFree              size
 	grace, drainDelay, timeout              time.Duration
 	logLevel, logFormat                     string
+	profiling                               bool
 }
 
 func newServe(version string) *cobra.Command {
@@ -60,6 +61,7 @@ takes effect within a second.`,
 	flags.DurationVar(&f.grace, "grace-period", 30*time.Second, "how long requests and deliveries under way may take at shutdown")
 	flags.DurationVar(&f.drainDelay, "drain-delay", 0, "how long to go on serving after readiness is off, for load balancers to notice")
 	flags.DurationVar(&f.timeout, "delivery-timeout", 5*time.Minute, "how long one delivery may take where its delivery.timeout says nothing")
+	flags.BoolVar(&f.profiling, "profiling", false, "show /debug/pprof on --admin")
 	flags.StringVar(&f.logLevel, "log-level", "info", "debug, info, warn or error")
 	flags.StringVar(&f.logFormat, "log-format", "json", "json or text")
 	sayEnvironment(flags)
@@ -71,7 +73,7 @@ func (f *serveFlags) options(version string, logger *slog.Logger) server.Options
 		Version: version, Logger: logger,
 		Data: f.data, Listen: f.listen, Admin: f.admin, BaseURL: f.baseURL,
 		MaxEventBytes: int64(f.maxEvent), MaxDiskBytes: uint64(f.maxDisk), MinFreeBytes: uint64(f.minFree),
-		Grace: f.grace, DrainDelay: f.drainDelay, DeliveryTimeout: f.timeout,
+		Grace: f.grace, DrainDelay: f.drainDelay, DeliveryTimeout: f.timeout, Profiling: f.profiling,
 		Source: func(baseURL string) (routing.Source, error) {
 			return filesource.New(filesource.Options{Dir: f.manifests, BaseURL: baseURL, Log: logger})
 		},

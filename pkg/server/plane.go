@@ -8,13 +8,13 @@ import (
 	"sync"
 	"sync/atomic"
 
-	"leat.dev/leat/pkg/cloudevent"
 	"leat.dev/leat/pkg/deliver"
 	"leat.dev/leat/pkg/dispatch"
 	"leat.dev/leat/pkg/engine"
 	"leat.dev/leat/pkg/engine/embedded"
 	"leat.dev/leat/pkg/ingress"
 	"leat.dev/leat/pkg/routing"
+	"leat.dev/leat/pkg/telemetry"
 )
 
 // plane is one data plane: the rooms, put together.
@@ -24,24 +24,18 @@ type plane struct {
 	gate       *ingress.Gate
 	client     *deliver.Client
 	dispatcher *dispatch.Dispatcher
+	metrics    *telemetry.Metrics
 	ingress    http.Handler
 	admin      http.Handler
 
-	// ready says whether the listener for events is meant to be used.
-	ready atomic.Bool
+	// ready is set once events are taken, stopping when the end has begun.
+	ready, stopping atomic.Bool
 	// loaded is closed when the first table is served.
 	loaded   chan struct{}
 	loadOnce sync.Once
 	table    atomic.Pointer[routing.Table]
 	// streams are those of the present table; only apply changes it.
 	streams map[routing.StreamName]engine.Stream
-}
-
-// admitter lets replies and dead letters through the gate.
-type admitter struct{ gate *ingress.Gate }
-
-func (a admitter) Admit(ctx context.Context, to routing.StreamName, hops int, e cloudevent.Event) error {
-	return a.gate.Admit(ctx, to, ingress.Left(hops), e)
 }
 
 // apply brings the rooms in step with a table. Routes come before the streams

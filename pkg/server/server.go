@@ -39,6 +39,8 @@ type Options struct {
 	DrainDelay time.Duration
 	// DeliveryTimeout bounds one attempt of a route that says nothing.
 	DeliveryTimeout time.Duration
+	// Profiling shows /debug/pprof to operators.
+	Profiling bool
 	// Fatal is told why the store cannot go on. It must not return.
 	Fatal func(msg string)
 }
@@ -105,7 +107,7 @@ func (p *plane) run(ctx context.Context, source routing.Source, eventsNet, admin
 	case <-ctx.Done():
 	}
 	events := serve(eventsNet, newHTTPServer(p.ingress, p.Logger))
-	p.ready.Store(ctx.Err() == nil)
+	p.ready.Store(true)
 	p.Logger.Info("serving", "listen", eventsNet.Addr().String(), "admin", adminNet.Addr().String(),
 		"data", p.Data, "version", p.Version)
 	work.Go(func() error {
@@ -125,7 +127,7 @@ func (p *plane) run(ctx context.Context, source routing.Source, eventsNet, admin
 // stop is the orderly end. The order matters: nothing new comes in, then
 // nothing more goes out, then the log closes.
 func (p *plane) stop(events, admin *listener) error {
-	p.ready.Store(false)
+	p.stopping.Store(true)
 	p.Logger.Info("stopping", "grace", p.Grace.String())
 	ctx, cancel := context.WithTimeout(context.Background(), p.Grace)
 	defer cancel()
@@ -137,8 +139,10 @@ func (p *plane) stop(events, admin *listener) error {
 	}
 	p.cutOff("request", events.shutdown(ctx))
 	p.cutOff("delivery", p.dispatcher.Close(ctx))
+	p.client.Close()
 	err := p.engine.Close()
 	p.cutOff("operator's request", admin.shutdown(ctx))
+	err = errors.Join(err, p.metrics.Close())
 	p.Logger.Info("stopped")
 	return err
 }

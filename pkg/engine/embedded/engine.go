@@ -92,17 +92,27 @@ func Open(dir string, opts Options) (*Engine, error) {
 	return e, nil
 }
 
-// translate gives the log's errors the engine's names.
+// translate gives the log's errors the engine's names, and leaves their texts.
 func translate(err error) error {
-	for from, to := range map[error]error{
-		eventlog.ErrClosed: engine.ErrClosed, eventlog.ErrLocked: engine.ErrLocked, eventlog.ErrFormat: engine.ErrFormat,
-	} {
-		if errors.Is(err, from) && !errors.Is(err, to) {
-			return fmt.Errorf("%w: %w", to, err)
-		}
+	switch {
+	case errors.Is(err, eventlog.ErrClosed):
+		return named{err, engine.ErrClosed}
+	case errors.Is(err, eventlog.ErrLocked):
+		return named{err, engine.ErrLocked}
+	case errors.Is(err, eventlog.ErrFormat):
+		return named{err, engine.ErrFormat}
 	}
 	return err
 }
+
+// named is an error that is another one as well.
+type named struct {
+	error
+	name error
+}
+
+func (n named) Is(target error) bool { return target == n.name }
+func (n named) Unwrap() error        { return n.error }
 
 // Stream implements engine.Engine.
 func (e *Engine) Stream(ctx context.Context, spec engine.StreamSpec) (engine.Stream, error) {

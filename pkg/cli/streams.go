@@ -1,0 +1,68 @@
+package cli
+
+import (
+	"fmt"
+	"io"
+
+	"github.com/spf13/cobra"
+
+	"leat.dev/leat/pkg/admin"
+)
+
+func newStreams() *cobra.Command {
+	o := &operator{}
+	cmd := &cobra.Command{
+		Use:   "streams [NAMESPACE/NAME]",
+		Short: "Show Brokers and channels, or the routes of one",
+		Long: `Show the Brokers and channels of a running leat with their lag and dead letters,
+or the Triggers and Subscriptions of one of them.`,
+		Example: `  leat streams
+  leat streams default/orders
+  leat streams channel/default/priced -o json`,
+		Args: cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			client, err := o.client(cmd)
+			if err != nil {
+				return err
+			}
+			if len(args) == 0 {
+				streams, err := client.Streams(cmd.Context())
+				if err != nil {
+					return err
+				}
+				return o.print(cmd, streams, func(w io.Writer) { printStreams(w, streams) })
+			}
+			ref, err := streamRef(args[0])
+			if err != nil {
+				return err
+			}
+			stream, err := client.Stream(cmd.Context(), ref)
+			if err != nil {
+				return err
+			}
+			return o.print(cmd, stream, func(w io.Writer) { printRoutes(w, stream.Routes) })
+		},
+	}
+	o.addFlags(cmd)
+	return cmd
+}
+
+func printStreams(w io.Writer, streams []admin.Stream) {
+	fmt.Fprintln(w, "KIND\tSTREAM\tROUTES\tRECORDS\tHEAD\tLAG\tOLDEST\tDEAD LETTERS")
+	for _, s := range streams {
+		fmt.Fprintf(w, "%s\t%s/%s\t%d\t%d\t%d\t%d\t%s\t%d\n",
+			s.Kind, s.Namespace, s.Name, s.RouteCount, s.Records, s.Head, s.Lag, age(s.Oldest), s.DeadLetters)
+	}
+}
+
+func printRoutes(w io.Writer, routes []admin.Route) {
+	fmt.Fprintln(w, "ROUTE\tLAG\tIN FLIGHT\tPARKED\tOLDEST\tDELIVERED\tRETRIED\tDEAD LETTERS\tLAST ERROR")
+	for _, r := range routes {
+		problem := r.LastError
+		if r.Problem != "" {
+			problem = r.Problem
+		}
+		fmt.Fprintf(w, "%s %s/%s\t%d\t%d\t%d\t%s\t%d\t%d\t%d\t%s\n", r.Kind, r.Namespace, r.Name,
+			r.Lag, r.InFlight, r.Parked, age(r.Oldest), r.Counters.Delivered, r.Counters.Retried, r.DeadLetters, orDash(problem))
+	}
+}
