@@ -103,6 +103,7 @@ var rooms = map[string]room{
 
 	"cli": {
 		"admin":              "the operator commands are its client",
+		"engine":             "the seqs of dead letters",
 		"routing":            "what a check of manifests prints",
 		"routing/filesource": "the Source of leat serve",
 		"server":             "run by leat serve",
