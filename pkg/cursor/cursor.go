@@ -112,9 +112,8 @@ func (c *Cursor) Begin(lane uint64) bool {
 	c.next++
 	c.moved = true
 	if lane != NoLane {
-		queue := append(c.lanes[lane], e)
-		c.lanes[lane] = queue
-		if len(queue) > 1 {
+		c.lanes[lane] = append(c.lanes[lane], e)
+		if len(c.lanes[lane]) > 1 {
 			e.state = waiting
 			return false
 		}

@@ -119,8 +119,11 @@ func copyManifests(from, to string, ports map[string]int) error {
 		return err
 	}
 	files, err := filepath.Glob(filepath.Join(from, "*.yaml"))
-	if err != nil || len(files) == 0 {
-		return fmt.Errorf("no manifests in %s (%v); run the demo from the repository's root", from, err)
+	if err != nil {
+		return err
+	}
+	if len(files) == 0 {
+		return fmt.Errorf("no manifests in %s; run the demo from the repository's root", from)
 	}
 	for _, f := range files {
 		text, err := os.ReadFile(f)
