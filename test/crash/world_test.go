@@ -114,6 +114,7 @@ type route struct {
 type world struct {
 	routes    []route
 	receivers []*receiver
+	failing   *receiver
 	manifests []string
 }
 
@@ -135,16 +136,16 @@ func newWorld(t *testing.T, r *rand.Rand) *world {
 		return rec
 	}
 	healthy := add("healthy", orders, slow)
-	failing := newReceiver(t, "failing", refuse(http.StatusInternalServerError))
+	w.failing = newReceiver(t, "failing", refuse(http.StatusInternalServerError))
 	letters := add("dead letter sink", orders, accept)
 	replying := add("replying", orders, reply)
 	replies := add("replies", orders, accept)
 	archive := add("subscription", payments, slow)
-	w.receivers = []*receiver{healthy, failing, letters, replying, replies, archive}
+	w.receivers = []*receiver{healthy, w.failing, letters, replying, replies, archive}
 	w.manifests = []string{
 		harness.Broker("orders", "delivery: {retry: 5, backoffPolicy: exponential, backoffDelay: PT0.02S}"),
 		harness.Trigger("healthy", "orders", healthy.url, onlyOrders),
-		harness.Trigger("failing", "orders", failing.url, onlyOrders, fmt.Sprintf(
+		harness.Trigger("failing", "orders", w.failing.url, onlyOrders, fmt.Sprintf(
 			"delivery: {retry: 1, backoffPolicy: exponential, backoffDelay: PT0.05S, deadLetterSink: {uri: %q}}", letters.url)),
 		harness.Trigger("replying", "orders", replying.url, onlyOrders),
 		harness.Trigger("replies", "orders", replies.url, "filters: [{exact: {type: reply}}]"),
