@@ -88,7 +88,7 @@ func complete(obj metav1.Object) (err error) {
 	if d, ok := obj.(apis.Defaultable); ok {
 		d.SetDefaults(knative)
 	}
-	if v, ok := obj.(apis.Validatable); ok {
+	if v, ok := asUpstreamWants(obj).(apis.Validatable); ok {
 		if fe := v.Validate(knative); fe != nil {
 			return fe
 		}
@@ -101,6 +101,19 @@ func complete(obj metav1.Object) (err error) {
 		return err
 	}
 	return nil
+}
+
+// asUpstreamWants is the object in a form that upstream's validation takes: it
+// demands a subscriber of every Subscription, where the control-plane spec
+// (Subscription Lifecycle) is content with a reply.
+func asUpstreamWants(obj metav1.Object) metav1.Object {
+	s, ok := obj.(*messagingv1.Subscription)
+	if !ok || s.Spec.Subscriber != nil || s.Spec.Reply == nil {
+		return obj
+	}
+	full := *s
+	full.Spec.Subscriber = s.Spec.Reply
+	return &full
 }
 
 // remark is what is to be said about an object that is taken nevertheless.

@@ -192,3 +192,14 @@ spec:
 		t.Errorf("the route is %+v, its reply %+v", b, b.Reply)
 	}
 }
+
+func TestSubscriptionWithOnlyAReply(t *testing.T) {
+	table := one(t, leatChannelYAML("c", "{}")+subscriptionYAML("s", kindLeatChannel, "c", "reply: {uri: http://x}"))
+	if p := problems(table); len(p) != 0 {
+		t.Fatal(p)
+	}
+	routes := table.Streams[routing.StreamName{Kind: routing.Channel, Namespace: "default", Name: "c"}].Routes
+	if len(routes) != 1 || routes[0].Subscriber != nil || routes[0].Reply == nil || routes[0].Unresolved != "" {
+		t.Errorf("the routes are %+v, want one with a reply and no subscriber", routes)
+	}
+}
