@@ -61,6 +61,9 @@ type Options struct {
 	OnSync func(seconds float64, bytes int)
 
 	fault fault
+	// memTable is the size of Pebble's memtables, 0 the usual one. Tests make it
+	// small, so that flushes and new log files come often.
+	memTable uint64
 }
 
 // fault plants a bug, for the tests that show that they would find it.
@@ -110,7 +113,7 @@ func Open(dir string, opts Options) (*Log, error) {
 		return nil, fmt.Errorf("lock the data folder %s: %w", dir, err)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("%w: %s (%v)", ErrLocked, dir, err)
+		return nil, fmt.Errorf("%w: %s (%w)", ErrLocked, dir, err)
 	}
 	watch := &watchFS{FS: opts.FS}
 	db, err := pebble.Open(store, pebbleOptions(opts, watch, lock))

@@ -25,6 +25,9 @@ func pebbleOptions(opts Options, fs vfs.FS, lock *pebble.Lock) *pebble.Options {
 		MaxOpenFiles:                512,
 		DisableTableStats:           false,
 	}
+	if opts.memTable > 0 {
+		o.MemTableSize = opts.memTable
+	}
 	o.ApplyCompressionSettings(func() pebble.DBCompressionSettings { return pebble.DBCompressionFastest })
 	return o
 }

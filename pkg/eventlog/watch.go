@@ -8,11 +8,18 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
-// watchFS reports the errors that Pebble does not survive: of its write-ahead
+// watchFS stands between Pebble and the file system, for two reasons.
+//
+// It reports the errors that Pebble does not survive: of its write-ahead
 // log, its manifest and the entries of its folder. Pebble answers some of them
 // with a panic while it holds no lock that it will unlock, which ends the
 // process with "unlock of unlocked mutex" and no word about the disk. So the
 // first one to hear of such an error must be us.
+//
+// And Pebble moves its marker to a new manifest and syncs the folder once for
+// both. After a power cut a file system that does not keep the order of entries
+// could hold the marker without the manifest, and the store would not open any
+// more. So a new manifest's entry is synced before anybody points at it.
 type watchFS struct {
 	vfs.FS
 	report atomic.Pointer[func(error)] // nil while the store is opened: then Open returns the error
@@ -46,6 +53,11 @@ func (w *watchFS) watch(path string, f vfs.File, err error) (vfs.File, error) {
 // Create implements vfs.FS.
 func (w *watchFS) Create(path string, c vfs.DiskWriteCategory) (vfs.File, error) {
 	f, err := w.FS.Create(path, c)
+	if err == nil && strings.HasPrefix(w.PathBase(path), "MANIFEST") {
+		if err = syncDir(w.FS, w.PathDir(path)); err != nil {
+			_ = f.Close() // it is empty
+		}
+	}
 	return w.watch(path, f, err)
 }
 
