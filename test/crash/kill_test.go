@@ -31,7 +31,7 @@ func TestKill(t *testing.T) {
 	senders.aim(l.URL)
 	time.Sleep(200 * time.Millisecond)
 	senders.end()
-	w.settle(t, events)
+	settle(t, func() []string { return w.wrong(events) })
 	l.stop()
 	report(t, w.wrong(events))
 

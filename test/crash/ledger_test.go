@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"time"
 )
 
 // request is one POST: its events are stored together or not at all.
@@ -11,6 +12,7 @@ type request struct {
 	// stream is where it went, such as "/test/orders".
 	stream string
 	ids    []string
+	at     time.Time // when it was sent
 	acked  bool
 }
 
@@ -27,7 +29,7 @@ func newLedger() *ledger { return &ledger{byID: map[string]*request{}} }
 func (l *ledger) sent(stream string, ids ...string) *request {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	r := &request{stream: stream, ids: ids}
+	r := &request{stream: stream, ids: ids, at: time.Now()}
 	l.requests = append(l.requests, r)
 	for _, id := range ids {
 		l.byID[id] = r
@@ -40,18 +42,6 @@ func (l *ledger) answered(r *request) {
 	defer l.mu.Unlock()
 	r.acked = true
 	l.acked += len(r.ids)
-}
-
-// ackedTo are the ids of the events that the stream has acknowledged.
-func (l *ledger) ackedTo(stream string) (ids []string) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for _, r := range l.requests {
-		if r.acked && r.stream == stream {
-			ids = append(ids, r.ids...)
-		}
-	}
-	return ids
 }
 
 // audit says what is wrong with what one route has got of a stream: nothing

@@ -108,7 +108,7 @@ func (s *load) post(ctx context.Context, base, stream string, m mode, newID func
 	if err != nil {
 		return false
 	}
-	defer resp.Body.Close() //nolint:errcheck // it is only read
+	defer resp.Body.Close()
 	if resp.StatusCode == http.StatusAccepted {
 		s.ledger.answered(sent)
 	}

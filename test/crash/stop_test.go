@@ -26,7 +26,7 @@ func TestStopUnderLoad(t *testing.T) {
 	}
 	senders.end()
 	l.start()
-	w.settle(t, events)
+	settle(t, func() []string { return w.wrong(events) })
 	l.stop()
 	report(t, w.wrong(events))
 	for _, route := range w.routes {

@@ -120,11 +120,12 @@ type world struct {
 
 func newWorld(t *testing.T, r *rand.Rand) *world {
 	w := &world{}
-	var chance sync.Mutex
+	chance := rand.New(rand.NewPCG(r.Uint64(), r.Uint64()))
+	var mu sync.Mutex
 	slow := func(rw http.ResponseWriter, _ string, _ int) {
-		chance.Lock()
-		late := r.IntN(20) == 0
-		chance.Unlock()
+		mu.Lock()
+		late := chance.IntN(20) == 0
+		mu.Unlock()
 		if late { // so that there are always some in flight
 			time.Sleep(20 * time.Millisecond)
 		}
@@ -175,27 +176,21 @@ func (w *world) wrong(l *ledger) (wrong []string) {
 	return wrong
 }
 
-// settle waits until each route has got what it must. It gives up when nothing
-// has come for a long time.
-func (w *world) settle(t *testing.T, l *ledger) {
+// settle waits until nothing is wrong any more. It gives up when that has not
+// come nearer for a long time.
+func settle(t *testing.T, wrong func() []string) {
 	t.Helper()
 	last, since := -1, time.Now()
 	for {
-		wrong := w.wrong(l)
-		if len(wrong) == 0 {
+		now := wrong()
+		if len(now) == 0 {
 			return
 		}
-		total := 0
-		for _, r := range w.routes {
-			for _, n := range r.counts() {
-				total += n
-			}
-		}
-		if total != last {
-			last, since = total, time.Now()
+		if len(now) != last {
+			last, since = len(now), time.Now()
 		}
 		if time.Since(since) > patience {
-			report(t, wrong)
+			report(t, now)
 			t.FailNow()
 		}
 		time.Sleep(50 * time.Millisecond)
