@@ -3,7 +3,7 @@
 //
 // A test starts a Leat with its manifests, Subscribers that answer by script
 // and record what they get, and sends events with the CloudEvents SDK or as raw
-// requests. Nothing here knows the program's packages: what is asserted is what
+// requests. Nothing here uses the program's packages: what is asserted is what
 // any client could see.
 package harness
 
