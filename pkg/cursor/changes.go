@@ -68,12 +68,9 @@ func Restore(next uint64, unsettled []Unsettled) (*Cursor, error) {
 		e := c.newEntry(u.Seq, u.Lane)
 		e.attempt, e.saved, e.dirty = u.Attempt, true, false
 		c.link(e)
-		if u.Lane != NoLane {
-			c.lanes[u.Lane] = append(c.lanes[u.Lane], e)
-			if len(c.lanes[u.Lane]) > 1 {
-				e.state = waiting
-				continue
-			}
+		if c.queue(e) {
+			e.state = waiting
+			continue
 		}
 		due, after := int64(0), int64(0)
 		if u.Parked {

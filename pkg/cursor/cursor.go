@@ -26,6 +26,10 @@ var ErrNotInFlight = errors.New("not in flight")
 // NoLane is the lane of records that wait for nobody.
 const NoLane = 0
 
+// Forever is the longest time in nanoseconds that a delivery is parked for, 73
+// years: with it no sum of times overflows.
+const Forever = 1 << 61
+
 type state uint8
 
 const (
@@ -48,6 +52,7 @@ type entry struct {
 	saved   bool // Changes has reported it, so its end must be reported too
 
 	prev, next *entry // all unsettled, ascending by seq
+	behind     *entry // waits for this one in its lane
 }
 
 // Cursor is one consumer's progress. It is not safe for concurrent use.
@@ -59,9 +64,9 @@ type Cursor struct {
 	first, last *entry
 	// due holds the parked entries, the earliest on top.
 	due dueHeap
-	// lanes holds the busy lanes: the first of the slice is in flight or
-	// parked, the others wait in the order of their seqs.
-	lanes    map[uint64][]*entry
+	// lanes holds the last of each busy lane. The first of a lane is in flight
+	// or parked, the others wait behind each other in the order of their seqs.
+	lanes    map[uint64]*entry
 	inFlight int
 	parked   int
 
@@ -73,7 +78,7 @@ type Cursor struct {
 
 // New returns the cursor of a consumer that wants everything from next on.
 func New(next uint64) *Cursor {
-	return &Cursor{next: next, unsettled: map[uint64]*entry{}, lanes: map[uint64][]*entry{}, moved: true}
+	return &Cursor{next: next, unsettled: map[uint64]*entry{}, lanes: map[uint64]*entry{}, moved: true}
 }
 
 // Next is the seq that Begin or Skip wants.
@@ -111,12 +116,9 @@ func (c *Cursor) Begin(lane uint64) bool {
 	c.link(e)
 	c.next++
 	c.moved = true
-	if lane != NoLane {
-		c.lanes[lane] = append(c.lanes[lane], e)
-		if len(c.lanes[lane]) > 1 {
-			e.state = waiting
-			return false
-		}
+	if c.queue(e) {
+		e.state = waiting
+		return false
 	}
 	e.state = inFlight
 	c.inFlight++
@@ -164,14 +166,16 @@ func (c *Cursor) Settle(seq uint64) error {
 	return nil
 }
 
-// Park lets a delivery come back as the next attempt, after a time from now.
+// Park lets a delivery come back as the next attempt, after a time from now
+// that is at most Forever.
 func (c *Cursor) Park(seq uint64, now, after int64) error {
 	e, err := c.flying(seq)
 	if err != nil {
 		return err
 	}
 	e.attempt++
-	c.park(e, now+max(after, 0), max(after, 0))
+	after = min(max(after, 0), Forever)
+	c.park(e, now+after, after)
 	return nil
 }
 
@@ -218,23 +222,28 @@ func (c *Cursor) toParked(e *entry, due, after int64) {
 	c.touch(e)
 }
 
-// freeLane lets the next of a settled entry's lane go.
-func (c *Cursor) freeLane(e *entry) {
+// queue puts e at the end of its lane and says whether it waits for another.
+func (c *Cursor) queue(e *entry) bool {
 	if e.lane == NoLane {
-		return
+		return false
 	}
-	queue := c.lanes[e.lane]
-	if len(queue) == 0 || queue[0] != e {
-		return // taken before the consumer was ordered
+	last := c.lanes[e.lane]
+	c.lanes[e.lane] = e
+	if last != nil {
+		last.behind = e
 	}
-	queue[0] = nil
-	queue = queue[1:]
-	if len(queue) == 0 {
+	return last != nil
+}
+
+// freeLane lets the one behind a settled entry go.
+func (c *Cursor) freeLane(e *entry) {
+	switch {
+	case e.lane == NoLane:
+	case e.behind == nil:
 		delete(c.lanes, e.lane)
-		return
+	default:
+		c.toParked(e.behind, 0, 0)
 	}
-	c.lanes[e.lane] = queue
-	c.toParked(queue[0], 0, 0)
 }
 
 func (c *Cursor) newEntry(seq, lane uint64) *entry {
