@@ -7,6 +7,7 @@
 //	GET    /v1/problems                                              objects that were not taken as they are
 //	GET    /v1/streams                                               all streams
 //	GET    /v1/streams/{namespace}/{name}                            one stream and its routes
+//	DELETE /v1/streams/{namespace}/{name}                            deletes one that is gone from the table
 //	GET    /v1/streams/{namespace}/{name}/routes/{route...}          one route
 //	GET    /v1/streams/{namespace}/{name}/deadletters/{route...}     its dead letters; ?from=SEQ &limit=N &data=true
 //	DELETE /v1/streams/{namespace}/{name}/deadletters/{route...}     drops those up to ?to=SEQ
@@ -42,6 +43,9 @@ type Stream struct {
 	Oldest  *time.Time `json:"oldest,omitempty"`
 	// Problem is why the state could not be read.
 	Problem string `json:"problem,omitempty"`
+	// Gone is true when it is stored and not in the present table. It takes and
+	// delivers nothing, keeps its events, and goes on when it comes back.
+	Gone bool `json:"gone,omitempty"`
 	// RouteCount routes have together Lag unsettled events and DeadLetters.
 	RouteCount  int    `json:"routeCount"`
 	Lag         uint64 `json:"lag"`
@@ -148,6 +152,11 @@ type Redriven struct {
 // Dropped says how many dead letters were dropped.
 type Dropped struct {
 	Dropped uint64 `json:"dropped"`
+}
+
+// Removed says how many events went with a stream.
+type Removed struct {
+	Records uint64 `json:"records"`
 }
 
 // Problem is one object or file that was not taken as it is.

@@ -74,6 +74,7 @@ func newWorld(t *testing.T) *world {
 		Redrive: func(_ context.Context, s routing.StreamName, route string, to engine.Seq) (Redriven, error) {
 			return w.redrive(s, route, to)
 		},
+		RemoveStream:     w.removeStream,
 		DeadLetterStream: dispatch.DeadLetterStream, ParseDeadLetterStream: dispatch.ParseDeadLetterStream,
 		NotReady: func() []string { return w.notReady },
 		Metrics:  http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "metrics") }),

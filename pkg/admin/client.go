@@ -89,6 +89,13 @@ func (c *Client) Stream(ctx context.Context, ref StreamRef) (s Stream, err error
 	return s, err
 }
 
+// RemoveStream deletes a stream that is gone from the table, for good. Its Kind
+// is needed.
+func (c *Client) RemoveStream(ctx context.Context, ref StreamRef) (r Removed, err error) {
+	err = c.do(ctx, http.MethodDelete, ref.path(), ref.query(), &r)
+	return r, err
+}
+
 // Route returns one route, by its ID or name.
 func (c *Client) Route(ctx context.Context, ref StreamRef, route string) (r Route, err error) {
 	err = c.do(ctx, http.MethodGet, ref.path("routes", route), ref.query(), &r)

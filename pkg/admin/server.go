@@ -25,6 +25,8 @@ type Options struct {
 	// or with all there are if to is 0. With an error it says what it came to
 	// before that.
 	Redrive func(ctx context.Context, stream routing.StreamName, route string, to engine.Seq) (Redriven, error)
+	// RemoveStream deletes a stream that is not in the present table.
+	RemoveStream func(ctx context.Context, stream routing.StreamName) error
 	// DeadLetterStream names the engine's stream with a route's dead letters,
 	// and ParseDeadLetterStream says whose they are, false if it is none.
 	DeadLetterStream      func(stream routing.StreamName, route string) string
@@ -52,16 +54,17 @@ func New(o Options) http.Handler {
 	a := &api{o}
 	mux := http.NewServeMux()
 	for pattern, h := range map[string]handler{
-		"GET /healthz":                       func(*http.Request) (any, error) { return map[string]bool{"alive": true}, nil },
-		"GET /v1/problems":                   a.problems,
-		"GET /v1/streams":                    a.streams,
-		"GET /v1/streams/{namespace}/{name}": a.stream,
+		"GET /healthz":                                                 func(*http.Request) (any, error) { return map[string]bool{"alive": true}, nil },
+		"GET /v1/problems":                                             a.problems,
+		"GET /v1/streams":                                              a.streams,
+		"GET /v1/streams/{namespace}/{name}":                           a.stream,
+		"DELETE /v1/streams/{namespace}/{name}":                        a.removeStream,
 		"GET /v1/streams/{namespace}/{name}/routes/{route...}":         a.route,
 		"GET /v1/streams/{namespace}/{name}/deadletters/{route...}":    a.deadLetters,
 		"DELETE /v1/streams/{namespace}/{name}/deadletters/{route...}": a.drop,
 		"POST /v1/streams/{namespace}/{name}/redrive/{route...}":       a.redrive,
-		"GET /v1/deadletters": a.stores,
-		"/":                   nowhere,
+		"GET /v1/deadletters":                                          a.stores,
+		"/":                                                            nowhere,
 	} {
 		mux.Handle(pattern, h)
 	}

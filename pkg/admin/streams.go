@@ -50,7 +50,8 @@ func (a *api) streams(r *http.Request) (any, error) {
 		stream.Routes = nil
 		list = append(list, stream)
 	}
-	return list, nil
+	gone, err := a.gone(r.Context(), s)
+	return append(list, gone...), err
 }
 
 func sortedStreams(t *routing.Table) []routing.StreamName {

@@ -44,14 +44,42 @@ or the Triggers and Subscriptions of one of them.`,
 		},
 	}
 	o.addFlags(cmd)
+	cmd.AddCommand(newRemoveStream(o))
 	return cmd
 }
 
+func newRemoveStream(o *operator) *cobra.Command {
+	return &cobra.Command{
+		Use:   "remove KIND/NAMESPACE/NAME",
+		Short: "Delete a Broker's or channel's events for good, after it is gone from the manifests",
+		Args:  exactArgs("KIND/NAMESPACE/NAME"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			ref, err := streamRef(args[0])
+			if err != nil {
+				return err
+			}
+			client, err := o.client(cmd)
+			if err != nil {
+				return err
+			}
+			removed, err := client.RemoveStream(cmd.Context(), ref)
+			if err != nil {
+				return err
+			}
+			return o.print(cmd, removed, func(w io.Writer) { fmt.Fprintf(w, "removed, with %d events\n", removed.Records) })
+		},
+	}
+}
+
 func printStreams(w io.Writer, streams []admin.Stream) {
-	fmt.Fprintln(w, "KIND\tSTREAM\tROUTES\tRECORDS\tHEAD\tLAG\tOLDEST\tDEAD LETTERS")
+	fmt.Fprintln(w, "KIND\tSTREAM\tROUTES\tRECORDS\tHEAD\tLAG\tOLDEST\tDEAD LETTERS\tNOTE")
 	for _, s := range streams {
-		fmt.Fprintf(w, "%s\t%s/%s\t%d\t%d\t%d\t%d\t%s\t%d\n",
-			s.Kind, s.Namespace, s.Name, s.RouteCount, s.Records, s.Head, s.Lag, age(s.Oldest), s.DeadLetters)
+		note := s.Problem
+		if s.Gone {
+			note = "gone from the manifests; keeps its events"
+		}
+		fmt.Fprintf(w, "%s\t%s/%s\t%d\t%d\t%d\t%d\t%s\t%d\t%s\n",
+			s.Kind, s.Namespace, s.Name, s.RouteCount, s.Records, s.Head, s.Lag, age(s.Oldest), s.DeadLetters, orDash(note))
 	}
 }
 

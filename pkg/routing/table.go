@@ -7,6 +7,7 @@ package routing
 
 import (
 	"context"
+	"strings"
 	"time"
 )
 
@@ -28,6 +29,15 @@ type StreamName struct {
 
 // String returns kind/namespace/name, the stream's name in an engine.
 func (n StreamName) String() string { return string(n.Kind) + "/" + n.Namespace + "/" + n.Name }
+
+// ParseStreamName reads what String writes.
+func ParseStreamName(text string) (StreamName, bool) {
+	parts := strings.Split(text, "/")
+	if len(parts) != 3 || (Kind(parts[0]) != Broker && Kind(parts[0]) != Channel) || parts[1] == "" || parts[2] == "" {
+		return StreamName{}, false
+	}
+	return StreamName{Kind(parts[0]), parts[1], parts[2]}, true
+}
 
 // A Source publishes tables.
 type Source interface {

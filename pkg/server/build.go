@@ -68,6 +68,7 @@ func (p *plane) newAdmin() http.Handler {
 			done, err := p.dispatcher.Redrive(ctx, stream, route, to)
 			return admin.Redriven(done), err
 		},
+		RemoveStream:          p.removeStream,
 		DeadLetterStream:      dispatch.DeadLetterStream,
 		ParseDeadLetterStream: dispatch.ParseDeadLetterStream,
 		NotReady:              p.notReady,

@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"net/http"
@@ -34,6 +35,8 @@ type plane struct {
 	loaded   chan struct{}
 	loadOnce sync.Once
 	table    atomic.Pointer[routing.Table]
+	// applying is held by apply and by what must not happen beside it.
+	applying sync.Mutex
 	// streams are those of the present table; only apply changes it.
 	streams map[routing.StreamName]engine.Stream
 }
@@ -41,6 +44,8 @@ type plane struct {
 // apply brings the rooms in step with a table. Routes come before the streams
 // take events, so that an event is for every Trigger that was there before it.
 func (p *plane) apply(ctx context.Context, t *routing.Table) {
+	p.applying.Lock()
+	defer p.applying.Unlock()
 	streams, err := p.openStreams(ctx, t)
 	if err != nil {
 		p.Logger.Error("a stream could not be opened; it takes no events", "error", err)
@@ -58,6 +63,19 @@ func (p *plane) apply(ctx context.Context, t *routing.Table) {
 	p.streams = streams
 	p.table.Store(t)
 	p.loadOnce.Do(func() { close(p.loaded) })
+}
+
+// removeStream deletes a stream that no manifest names any more.
+func (p *plane) removeStream(ctx context.Context, name routing.StreamName) error {
+	p.applying.Lock()
+	defer p.applying.Unlock()
+	switch t := p.table.Load(); {
+	case t == nil || !t.Complete:
+		return errors.New("not every manifest can be read, so it is not certain that the stream is gone; see GET /v1/problems")
+	case t.Streams[name] != nil:
+		return errors.New("it is served; remove it from the manifests first")
+	}
+	return p.engine.Remove(ctx, name.String())
 }
 
 func (p *plane) openStreams(ctx context.Context, t *routing.Table) (map[routing.StreamName]engine.Stream, error) {
