@@ -14,6 +14,7 @@ type StreamState struct {
 	Kind      string       `json:"kind"`
 	Namespace string       `json:"namespace"`
 	Name      string       `json:"name"`
+	Gone      bool         `json:"gone"`
 	Head      uint64       `json:"head"`
 	Lag       uint64       `json:"lag"`
 	Problem   string       `json:"problem"`
@@ -38,12 +39,13 @@ type Problem struct {
 	Reason string `json:"reason"`
 }
 
-// Streams returns the states of all streams, without their routes.
+// Streams returns the states of all streams of the manifests, without their
+// routes.
 func (l *Leat) Streams() []StreamState {
 	l.t.Helper()
 	var streams []StreamState
 	l.get("/v1/streams", &streams)
-	return streams
+	return slices.DeleteFunc(streams, func(s StreamState) bool { return s.Gone })
 }
 
 // Routes returns the states of all routes that are served.

@@ -27,8 +27,9 @@ func TestUndeliverableEventGoesToTheSink(t *testing.T) {
 				harness.Send(t, h.url(l, "hub"), e)
 				l.WaitSettled()
 				wantIDs(t, "the sink", sink.IDs(), "1")
-				wantSame(t, sink.Requests()[0].Event, e)
-				if dest := sink.Requests()[0].Event.Extensions()["knativeerrordest"]; dest != sub.URL {
+				got := sink.WaitEvent(t, "1").Event
+				wantSame(t, got, e)
+				if dest := got.Extensions()["knativeerrordest"]; dest != sub.URL {
 					t.Errorf("the dead letter has knativeerrordest %v, want %s", dest, sub.URL)
 				}
 			})

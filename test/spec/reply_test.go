@@ -185,7 +185,7 @@ func TestReplyGoesToTheReplyAddress(t *testing.T) {
 	l.WaitSettled()
 	wantIDs(t, "the reply address", replies.IDs(), "a")
 	wantIDs(t, "another subscriber of the channel", sub.IDs(), "q")
-	wantSame(t, replies.Requests()[0].Event, reply("a"))
+	wantSame(t, replies.WaitEvent(t, "a").Event, reply("a"))
 }
 
 func TestReplyWithoutAnAddressIsDropped(t *testing.T) {
