@@ -107,9 +107,11 @@ func (p *plane) run(ctx context.Context, source routing.Source, eventsNet, admin
 	case <-ctx.Done():
 	}
 	events := serve(eventsNet, newHTTPServer(p.ingress, p.Logger))
-	p.ready.Store(true)
-	p.Logger.Info("serving", "listen", eventsNet.Addr().String(), "admin", adminNet.Addr().String(),
-		"data", p.Data, "version", p.Version)
+	if ctx.Err() == nil {
+		p.ready.Store(true)
+		p.Logger.Info("serving", "listen", eventsNet.Addr().String(), "admin", adminNet.Addr().String(),
+			"data", p.Data, "version", p.Version)
+	}
 	work.Go(func() error {
 		select {
 		case err := <-events.failed:
