@@ -167,7 +167,7 @@ func (s *Source) tell(t *routing.Table, told []routing.Problem) {
 	}
 	for _, p := range t.Problems {
 		if !known[p] {
-			s.log.Warn("a manifest has a problem", "file", p.File, "object", p.Object, "reason", p.Reason)
+			s.log.Warn("a manifest has a problem", "problem", p.String())
 		}
 	}
 }
