@@ -42,6 +42,9 @@ takes effect within a second.`,
 			if err := environment(cmd.Flags()); err != nil {
 				return err
 			}
+			if err := f.check(); err != nil {
+				return err
+			}
 			logger, err := newLogger(cmd.ErrOrStderr(), f.logLevel, f.logFormat)
 			if err != nil {
 				return err
@@ -66,6 +69,18 @@ takes effect within a second.`,
 	flags.StringVar(&f.logFormat, "log-format", "json", "json or text")
 	sayEnvironment(flags)
 	return cmd
+}
+
+// check refuses what a flag's type lets through and makes no sense.
+func (f *serveFlags) check() error {
+	for name, d := range map[string]time.Duration{
+		"grace-period": f.grace, "drain-delay": f.drainDelay, "delivery-timeout": f.timeout,
+	} {
+		if d < 0 {
+			return usageError{fmt.Errorf("--%s %v: must not be negative", name, d)}
+		}
+	}
+	return nil
 }
 
 func (f *serveFlags) options(version string, logger *slog.Logger) server.Options {
