@@ -14,7 +14,7 @@ func TestStopUnderLoad(t *testing.T) {
 	t.Parallel()
 	r := random(t)
 	w := newWorld(t, r)
-	l := newLives(t, w.manifests...)
+	l := w.lives(t)
 	events := newLedger()
 	senders := startLoad(t, events, orders, payments)
 	const stops = 4

@@ -33,6 +33,14 @@ type lives struct {
 	kills     int
 }
 
+// lives are those in which the world is served.
+func (w *world) lives(t *testing.T) *lives {
+	t.Helper()
+	l := newLives(t, w.manifests...)
+	l.receivers, w.kept.lives = w.receivers, l
+	return l
+}
+
 func newLives(t *testing.T, manifests ...string) *lives {
 	t.Helper()
 	l := &lives{t: t, config: harness.Config{Manifests: t.TempDir(), Data: t.TempDir()}}
@@ -101,8 +109,8 @@ func (l *lives) stop() {
 	}
 }
 
-// route is what must get all events of a stream: the receiver's, or the dead
-// letters that the broker keeps.
+// route is what must get all events of a stream: a receiver, or nil where they
+// are dead letters that leat keeps.
 type route struct {
 	name   string
 	stream string
@@ -115,6 +123,7 @@ type world struct {
 	routes    []route
 	receivers []*receiver
 	failing   *receiver
+	kept      *kept
 	manifests []string
 }
 
@@ -142,7 +151,10 @@ func newWorld(t *testing.T, r *rand.Rand) *world {
 	replying := add("replying", orders, reply)
 	replies := add("replies", orders, accept)
 	archive := add("subscription", payments, slow)
-	w.receivers = []*receiver{healthy, w.failing, letters, replying, replies, archive}
+	hopeless := newReceiver(t, "hopeless", refuse(http.StatusBadRequest))
+	w.kept = newKept(t, "hopeless")
+	w.routes = append(w.routes, route{name: "kept by leat", stream: orders, counts: w.kept.counts})
+	w.receivers = []*receiver{healthy, w.failing, letters, replying, replies, archive, hopeless}
 	w.manifests = []string{
 		harness.Broker("orders", "delivery: {retry: 5, backoffPolicy: exponential, backoffDelay: PT0.02S}"),
 		harness.Trigger("healthy", "orders", healthy.url, onlyOrders),
@@ -150,6 +162,7 @@ func newWorld(t *testing.T, r *rand.Rand) *world {
 			"delivery: {retry: 1, backoffPolicy: exponential, backoffDelay: PT0.05S, deadLetterSink: {uri: %q}}", letters.url)),
 		harness.Trigger("replying", "orders", replying.url, onlyOrders),
 		harness.Trigger("replies", "orders", replies.url, "filters: [{exact: {type: reply}}]"),
+		harness.Trigger("hopeless", "orders", hopeless.url, onlyOrders),
 		harness.Channel("payments"),
 		harness.Subscription("archive", "payments", archive.url),
 	}
