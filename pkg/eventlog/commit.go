@@ -98,16 +98,20 @@ func (c *committer) submit(ctx context.Context, s *Stream, entries []Entry, writ
 	if err := c.enqueue(o); err != nil {
 		return 0, err
 	}
-	select {
-	case <-o.done:
-		first, err := o.first, o.err
-		o.stream, o.entries, o.write = nil, nil, nil
-		c.ops.Put(o)
-		return first, err
-	case <-ctx.Done():
-		// The committer still holds o, so it does not go back to the pool.
-		return 0, context.Cause(ctx)
+	if giveUp := ctx.Done(); giveUp == nil {
+		<-o.done // cheaper than a select, on the way of every event
+	} else {
+		select {
+		case <-o.done:
+		case <-giveUp:
+			// The committer still holds o, so it does not go back to the pool.
+			return 0, context.Cause(ctx)
+		}
 	}
+	first, err := o.first, o.err
+	o.stream, o.entries, o.write = nil, nil, nil
+	c.ops.Put(o)
+	return first, err
 }
 
 func (c *committer) enqueue(o *op) error {

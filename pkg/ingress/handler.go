@@ -1,6 +1,7 @@
 package ingress
 
 import (
+	"context"
 	"log/slog"
 	"net/http"
 	"time"
@@ -79,7 +80,8 @@ func (h *handler) post(w http.ResponseWriter, r *http.Request) {
 	buf := bodies.Get().(*[]byte)
 	to, events, err := h.read(w, r, buf)
 	if err == nil {
-		err = h.gate.Admit(r.Context(), to, FromOutside(), events...)
+		// A sender that goes away now does not take back what it sent.
+		err = h.gate.Admit(context.WithoutCancel(r.Context()), to, FromOutside(), events...)
 		h.log(r, to, err)
 	}
 	release(buf)
