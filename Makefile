@@ -48,7 +48,7 @@ test-unit: ## Tests of the packages and of the architecture, with the race detec
 
 .PHONY: test-binary
 test-binary: ## Tests of the running binary: the specs, crashes, scripts
-	$(GO) test ./test/...
+	$(GO) test $(RACE) ./test/...
 
 .PHONY: bench
 bench: build ## Measure ingest and delivery beside a bare server and a bare proxy

@@ -9,17 +9,20 @@ package harness
 
 import (
 	"fmt"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"testing"
+
+	"go.uber.org/goleak"
 )
 
 // Executable is the path of the binary that Main built.
 var Executable string
 
 // Main builds the binary once, runs the tests of a package and exits: it is for
-// TestMain. If the tests run with the race detector, so does the binary.
+// TestMain. A goroutine that a test leaves behind fails them. If the tests run with the race detector, so does the binary.
 func Main(m *testing.M) {
 	os.Exit(run(m))
 }
@@ -35,7 +38,14 @@ func run(m *testing.M) int {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
-	return m.Run()
+	code := m.Run()
+	client.CloseIdleConnections()
+	http.DefaultClient.CloseIdleConnections()
+	if err := goleak.Find(); code == 0 && err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return code
 }
 
 // Build builds leat into dir and returns the binary's path.
