@@ -124,17 +124,21 @@ func (h *handle) Next(ctx context.Context) (engine.Delivery, error) {
 			c.mu.Unlock()
 			return engine.Delivery{}, engine.ErrClosed
 		}
-		d, ok, err := c.take()
+		d, found, err := c.take()
 		wait := c.untilDue()
 		c.mu.Unlock()
-		if err != nil {
-			return engine.Delivery{}, err
-		}
-		if ok {
+		switch {
+		case err != nil:
+			c.signal()
+			return engine.Delivery{}, translate(err)
+		case found == delivery:
 			c.signal()
 			return d, nil
+		case found == unwanted && ctx.Err() == nil:
+			continue
 		}
 		if err := h.wait(ctx, wait); err != nil {
+			c.signal() // another caller may have to wait for what this one waited for
 			return engine.Delivery{}, err
 		}
 	}
@@ -170,28 +174,42 @@ func (c *consumer) untilDue() time.Duration {
 	return max(0, time.Duration(at-c.stream.engine.clock.now()))
 }
 
-// take begins the next delivery, if there is one and a slot for it.
-func (c *consumer) take() (engine.Delivery, bool, error) {
+// found is what take came upon.
+type found int
+
+const (
+	nothing  found = iota
+	unwanted       // only records that are not to be delivered now; there may be more
+	delivery
+)
+
+// take begins the next delivery, if there is one and a slot for it. It looks at
+// no more records than are read ahead at once, so that a long backlog that is
+// not wanted keeps nobody waiting for c.mu.
+func (c *consumer) take() (engine.Delivery, found, error) {
 	if c.cur.InFlight() >= c.spec.MaxInFlight {
-		return engine.Delivery{}, false, nil
+		return engine.Delivery{}, nothing, nil
 	}
 	if seq, attempt, ok := c.cur.TakeDue(c.stream.engine.clock.now()); ok {
 		return c.retake(seq, attempt)
 	}
-	for c.cur.Unsettled() < maxUnsettled {
-		if len(c.ahead) == 0 {
-			if more, err := c.fetch(); err != nil || !more {
-				return engine.Delivery{}, false, err
-			}
+	if len(c.ahead) == 0 {
+		if more, err := c.fetch(); err != nil || !more {
+			return engine.Delivery{}, nothing, err
+		}
+	}
+	for len(c.ahead) > 0 {
+		if c.cur.Unsettled() >= maxUnsettled {
+			return engine.Delivery{}, nothing, nil
 		}
 		r := c.ahead[0]
 		c.ahead[0] = eventlog.Record{}
 		c.ahead = c.ahead[1:]
 		if c.begin(&r) {
-			return engine.Delivery{Record: toRecord(&r)}, true, nil
+			return engine.Delivery{Record: toRecord(&r)}, delivery, nil
 		}
 	}
-	return engine.Delivery{}, false, nil
+	return engine.Delivery{}, unwanted, nil
 }
 
 // begin says whether the record is to be delivered now.
@@ -209,20 +227,19 @@ func (c *consumer) begin(r *eventlog.Record) bool {
 }
 
 // retake reads a record again whose time has come.
-func (c *consumer) retake(seq uint64, attempt int) (engine.Delivery, bool, error) {
+func (c *consumer) retake(seq uint64, attempt int) (engine.Delivery, found, error) {
 	records, err := c.stream.log.Read(nil, seq, 1, 1)
 	if err != nil {
 		_ = c.cur.Release(seq) // it was in flight a line ago
-		return engine.Delivery{}, false, err
+		return engine.Delivery{}, nothing, err
 	}
 	if len(records) == 0 || records[0].Seq != seq {
 		c.stream.engine.opts.Logger.Error("a record that waited for its retry is gone",
 			"stream", c.stream.log.Name(), "consumer", c.name, "seq", seq)
 		_ = c.cur.Settle(seq)
-		c.signal()
-		return engine.Delivery{}, false, nil
+		return engine.Delivery{}, unwanted, nil
 	}
-	return engine.Delivery{Record: toRecord(&records[0]), Attempt: attempt}, true, nil
+	return engine.Delivery{Record: toRecord(&records[0]), Attempt: attempt}, delivery, nil
 }
 
 // fetch reads ahead. At the head it starts to idle and returns false.
@@ -292,6 +309,9 @@ func (h *handle) Release(_ context.Context, seq engine.Seq) error {
 
 // Update implements engine.Consumer.
 func (h *handle) Update(_ context.Context, spec engine.ConsumerSpec) error {
+	if err := checkSpec(spec); err != nil {
+		return err
+	}
 	c := h.c
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -142,7 +142,14 @@ func (e *Engine) Stream(ctx context.Context, spec engine.StreamSpec) (engine.Str
 }
 
 // Streams implements engine.Engine.
-func (e *Engine) Streams(context.Context) ([]string, error) { return e.log.Streams(), nil }
+func (e *Engine) Streams(context.Context) ([]string, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.closed {
+		return nil, engine.ErrClosed
+	}
+	return e.log.Streams(), nil
+}
 
 // Remove implements engine.Engine.
 func (e *Engine) Remove(ctx context.Context, name string) error {
@@ -154,7 +161,7 @@ func (e *Engine) Remove(ctx context.Context, name string) error {
 		return engine.ErrClosed
 	}
 	if s := e.streams[name]; s != nil {
-		s.closeConsumers()
+		s.close()
 		delete(e.streams, name)
 	}
 	return translate(e.log.Remove(ctx, name))
@@ -172,12 +179,17 @@ func (e *Engine) Close() error {
 	e.mu.Unlock()
 	e.stop()
 	<-e.stopped
-	for _, s := range e.openStreams() {
-		s.closeConsumers()
-		s.passIdle()
-	}
+	e.closeStreams()
 	err := e.save(context.Background())
 	return errors.Join(err, e.log.Close())
+}
+
+func (e *Engine) closeStreams() {
+	e.saving.Lock()
+	defer e.saving.Unlock()
+	for _, s := range e.openStreams() {
+		s.close()
+	}
 }
 
 func (e *Engine) openStreams() []*stream {

@@ -119,17 +119,22 @@ func (c *consumer) floor() uint64 {
 }
 
 func (c *consumer) floorLocked() uint64 {
+	if c.cur.Unsettled() > 0 {
+		return c.cur.Floor()
+	}
+	return c.nextLocked()
+}
+
+// nextLocked is the seq that was not yet looked at, by the stream while the
+// consumer idles. c.mu is held.
+func (c *consumer) nextLocked() uint64 {
 	s := c.stream
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	switch {
-	case c.cur.Unsettled() > 0:
-		return c.cur.Floor()
-	case c.idle:
+	if c.idle {
 		return max(c.cur.Next(), s.head+1)
-	default:
-		return max(c.cur.Next(), c.resumeAt)
 	}
+	return max(c.cur.Next(), c.resumeAt)
 }
 
 // pass lets the cursor of an idle consumer follow the head, so that a restart
@@ -155,7 +160,7 @@ func (h *handle) State(context.Context) (engine.ConsumerState, error) {
 	}
 	floor := c.floorLocked()
 	st := engine.ConsumerState{Floor: engine.Seq(floor), InFlight: c.cur.InFlight(), Parked: c.cur.Parked()}
-	next, unsettled := max(c.cur.Next(), floor), c.cur.Unsettled()
+	next, unsettled := c.nextLocked(), c.cur.Unsettled()
 	c.mu.Unlock()
 
 	_, head := c.stream.log.Bounds()

@@ -28,6 +28,9 @@ type stream struct {
 	head      uint64
 	consumers map[string]*consumer
 	idle      idleIndex
+	// closed says that the stream was removed or its engine closed. It is set
+	// with engine.saving held.
+	closed bool
 	// dropTo is what an operator wants trimmed.
 	dropTo uint64
 }
@@ -91,16 +94,17 @@ func (s *stream) Append(ctx context.Context, payloads ...engine.Payload) (engine
 
 // Consumer implements engine.Stream.
 func (s *stream) Consumer(ctx context.Context, spec engine.ConsumerSpec) (engine.Consumer, error) {
-	if spec.Name == "" || strings.ContainsRune(spec.Name, 0) {
-		return nil, fmt.Errorf("consumer name %q: must not be empty nor hold a zero byte", spec.Name)
-	}
-	if spec.MaxInFlight < 1 {
-		return nil, fmt.Errorf("consumer %s: MaxInFlight is %d, must be at least 1", spec.Name, spec.MaxInFlight)
+	if err := checkSpec(spec); err != nil {
+		return nil, err
 	}
 	s.engine.saving.Lock()
 	defer s.engine.saving.Unlock()
 	s.mu.Lock()
 	c, isNew := s.consumers[spec.Name], false
+	if s.closed {
+		s.mu.Unlock()
+		return nil, engine.ErrClosed
+	}
 	if c == nil {
 		isNew = true
 		c = newConsumer(s, spec.Name, cursor.New(s.start(spec)))
@@ -118,6 +122,16 @@ func (s *stream) Consumer(ctx context.Context, spec engine.ConsumerSpec) (engine
 	return c.open(spec)
 }
 
+func checkSpec(spec engine.ConsumerSpec) error {
+	if spec.Name == "" || strings.ContainsRune(spec.Name, 0) {
+		return fmt.Errorf("consumer name %q: must not be empty nor hold a zero byte", spec.Name)
+	}
+	if spec.MaxInFlight < 1 {
+		return fmt.Errorf("consumer %s: MaxInFlight is %d, must be at least 1", spec.Name, spec.MaxInFlight)
+	}
+	return nil
+}
+
 // start is where a new consumer begins. s.mu is held. Until the consumer is
 // among s.consumers a trim may pass a start at the earliest record; then the
 // earliest record that is still there is the right one as well.
@@ -133,6 +147,9 @@ func (s *stream) start(spec engine.ConsumerSpec) uint64 {
 func (s *stream) Consumers(context.Context) ([]string, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.closed {
+		return nil, engine.ErrClosed
+	}
 	return slices.Sorted(maps.Keys(s.consumers)), nil
 }
 
@@ -142,8 +159,12 @@ func (s *stream) RemoveConsumer(ctx context.Context, name string) error {
 	defer s.engine.saving.Unlock()
 	s.mu.Lock()
 	c := s.consumers[name]
+	closed := s.closed
 	delete(s.consumers, name)
 	s.mu.Unlock()
+	if closed {
+		return engine.ErrClosed
+	}
 	if c == nil {
 		return nil
 	}
@@ -158,9 +179,12 @@ func (s *stream) RemoveConsumer(ctx context.Context, name string) error {
 // Read implements engine.Stream.
 func (s *stream) Read(_ context.Context, from engine.Seq, limit int) ([]engine.Record, error) {
 	const maxBytes = 16 << 20
+	if s.isClosed() {
+		return nil, engine.ErrClosed
+	}
 	records, err := s.log.Read(nil, uint64(from), limit, maxBytes)
 	if err != nil {
-		return nil, err
+		return nil, translate(err)
 	}
 	out := make([]engine.Record, len(records))
 	for i := range records {
@@ -177,12 +201,19 @@ func toRecord(r *eventlog.Record) engine.Record {
 func (s *stream) TrimTo(ctx context.Context, seq engine.Seq) error {
 	s.mu.Lock()
 	s.dropTo = max(s.dropTo, uint64(seq))
+	closed := s.closed
 	s.mu.Unlock()
-	return s.trim(ctx, 1)
+	if closed {
+		return engine.ErrClosed
+	}
+	return translate(s.trim(ctx, 1))
 }
 
 // State implements engine.Stream.
 func (s *stream) State(context.Context) (engine.StreamState, error) {
+	if s.isClosed() {
+		return engine.StreamState{}, engine.ErrClosed
+	}
 	first, head := s.log.Bounds()
 	oldest, err := s.timeOf(first)
 	return engine.StreamState{First: engine.Seq(first), Head: engine.Seq(head), Oldest: oldest}, err
@@ -192,7 +223,7 @@ func (s *stream) State(context.Context) (engine.StreamState, error) {
 func (s *stream) timeOf(seq uint64) (time.Time, error) {
 	records, err := s.log.Read(nil, seq, 1, 1)
 	if err != nil || len(records) == 0 {
-		return time.Time{}, err
+		return time.Time{}, translate(err)
 	}
 	return tagTime(&records[0].Tag), nil
 }
@@ -203,7 +234,17 @@ func (s *stream) allConsumers() []*consumer {
 	return slices.Collect(maps.Values(s.consumers))
 }
 
-func (s *stream) closeConsumers() {
+func (s *stream) isClosed() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.closed
+}
+
+// close ends all that callers do with the stream. engine.saving is held.
+func (s *stream) close() {
+	s.mu.Lock()
+	s.closed = true
+	s.mu.Unlock()
 	for _, c := range s.allConsumers() {
 		c.close()
 	}
