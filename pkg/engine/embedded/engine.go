@@ -47,7 +47,7 @@ type Engine struct {
 	dir   string
 	opts  Options
 	clock clock
-	full  atomic.Bool
+	disk  disk
 
 	mu      sync.Mutex
 	streams map[string]*stream
@@ -59,7 +59,7 @@ type Engine struct {
 	saving sync.Mutex
 
 	stop    context.CancelFunc
-	stopped chan struct{}
+	running sync.WaitGroup
 }
 
 var _ engine.Engine = (*Engine)(nil)
@@ -85,10 +85,13 @@ func Open(dir string, opts Options) (*Engine, error) {
 	ctx, stop := context.WithCancel(context.Background())
 	e := &Engine{
 		log: log, dir: dir, opts: opts, clock: newClock(),
-		streams: map[string]*stream{}, stop: stop, stopped: make(chan struct{}),
+		streams: map[string]*stream{}, stop: stop,
 	}
+	e.disk.reclaim = make(chan struct{}, 1)
+	e.disk.freed.Store(true)
 	e.checkDisk()
-	go e.keep(ctx)
+	e.running.Go(func() { e.keep(ctx) })
+	e.running.Go(func() { e.reclaimer(ctx) })
 	return e, nil
 }
 
@@ -153,6 +156,10 @@ func (e *Engine) Streams(context.Context) ([]string, error) {
 
 // Remove implements engine.Engine.
 func (e *Engine) Remove(ctx context.Context, name string) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	ctx = context.WithoutCancel(ctx) // all of what follows, or nothing
 	e.saving.Lock()
 	defer e.saving.Unlock()
 	e.mu.Lock()
@@ -164,6 +171,7 @@ func (e *Engine) Remove(ctx context.Context, name string) error {
 		s.close()
 		delete(e.streams, name)
 	}
+	e.disk.freed.Store(true)
 	return translate(e.log.Remove(ctx, name))
 }
 
@@ -178,7 +186,7 @@ func (e *Engine) Close() error {
 	e.closed = true
 	e.mu.Unlock()
 	e.stop()
-	<-e.stopped
+	e.running.Wait()
 	e.closeStreams()
 	err := e.save(context.Background())
 	return errors.Join(err, e.log.Close())
@@ -203,7 +211,7 @@ func (e *Engine) openStreams() []*stream {
 }
 
 // Full says whether Append answers engine.ErrFull at present.
-func (e *Engine) Full() bool { return e.full.Load() }
+func (e *Engine) Full() bool { return e.disk.full() }
 
 // DiskUsage is the number of bytes the engine takes on disk, about.
 func (e *Engine) DiskUsage() uint64 { return e.log.DiskUsage() }

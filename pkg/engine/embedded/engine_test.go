@@ -2,6 +2,7 @@ package embedded_test
 
 import (
 	"testing"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"go.uber.org/goleak"
@@ -31,7 +32,9 @@ func (s store) Open(t testing.TB) engine.Engine {
 }
 
 func TestEngine(t *testing.T) {
-	enginetest.Run(t, func(testing.TB) enginetest.Harness { return store{fs: vfs.NewMem()} })
+	enginetest.Run(t, func(testing.TB) enginetest.Harness {
+		return store{fs: vfs.NewMem(), opts: embedded.Options{CheckpointEvery: 2 * time.Millisecond}}
+	})
 }
 
 // With next to no memory for the newest records nearly all is read from disk.

@@ -20,7 +20,6 @@ const (
 
 // keep saves progress, trims and watches the disk until ctx ends.
 func (e *Engine) keep(ctx context.Context) {
-	defer close(e.stopped)
 	ticker := time.NewTicker(e.opts.CheckpointEvery)
 	defer ticker.Stop()
 	for n := 1; ; n++ {
@@ -35,6 +34,8 @@ func (e *Engine) keep(ctx context.Context) {
 		atLeast := uint64(trimEager)
 		if n%slowTicks == 0 {
 			atLeast = 1
+		}
+		if n%slowTicks == 0 || e.disk.tight() {
 			e.checkDisk()
 		}
 		for _, s := range e.openStreams() {
@@ -48,22 +49,11 @@ func (e *Engine) keep(ctx context.Context) {
 	}
 }
 
-// checkDisk decides whether there is room for more events.
-func (e *Engine) checkDisk() {
-	full := e.opts.MaxBytes > 0 && e.log.DiskUsage() > e.opts.MaxBytes
-	if !full && e.opts.MinFree > 0 {
-		if usage, err := e.opts.FS.GetDiskUsage(e.dir); err == nil {
-			full = usage.AvailBytes < e.opts.MinFree
-		}
-	}
-	if full != e.full.Swap(full) {
-		e.opts.Logger.Warn("the disk limit was crossed; new events are refused while it is full", "full", full)
-	}
-}
-
 // trim drops what every consumer has settled and retention does not keep, if
 // that is at least so many records.
 func (s *stream) trim(ctx context.Context, atLeast uint64) error {
+	s.trimming.Lock()
+	defer s.trimming.Unlock()
 	first, _ := s.log.Bounds()
 	to := s.lowestFloor()
 	if to < first+atLeast {
@@ -73,6 +63,7 @@ func (s *stream) trim(ctx context.Context, atLeast uint64) error {
 	if err != nil || to < first+atLeast {
 		return err
 	}
+	s.engine.disk.freed.Store(true)
 	return s.log.Trim(ctx, to)
 }
 

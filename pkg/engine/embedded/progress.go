@@ -96,7 +96,8 @@ func (e *Engine) save(ctx context.Context) error {
 	if len(sets) == 0 {
 		return nil
 	}
-	return translate(e.log.SetMarks(ctx, sets...))
+	// What was collected is told once only, so it is written whatever happens.
+	return translate(e.log.SetMarks(context.WithoutCancel(ctx), sets...))
 }
 
 // savedMarks lists what is saved of a consumer, as deletions.

@@ -22,6 +22,11 @@ type stream struct {
 	log       *eventlog.Stream
 	retention atomic.Int64
 
+	// trimming is held from a look at the floors until what is below them is
+	// trimmed, and while a new consumer gets its floor (invariant 7). It is
+	// taken before the other locks of the stream.
+	trimming sync.Mutex
+
 	mu sync.Mutex
 	// head is the newest record that consumers were told of; the log's own head
 	// may be ahead for a moment.
@@ -80,7 +85,11 @@ func (s *stream) unidle(c *consumer, seq uint64) {
 
 // Append implements engine.Stream.
 func (s *stream) Append(ctx context.Context, payloads ...engine.Payload) (engine.Seq, error) {
-	if s.engine.full.Load() {
+	bytes := 0
+	for i := range payloads {
+		bytes += len(payloads[i].Data)
+	}
+	if !s.engine.disk.take(bytes) {
 		return 0, engine.ErrFull
 	}
 	now := time.Now()
@@ -100,26 +109,33 @@ func (s *stream) Consumer(ctx context.Context, spec engine.ConsumerSpec) (engine
 	s.engine.saving.Lock()
 	defer s.engine.saving.Unlock()
 	s.mu.Lock()
-	c, isNew := s.consumers[spec.Name], false
-	if s.closed {
-		s.mu.Unlock()
+	c, closed := s.consumers[spec.Name], s.closed
+	s.mu.Unlock()
+	if closed {
 		return nil, engine.ErrClosed
 	}
 	if c == nil {
-		isNew = true
-		c = newConsumer(s, spec.Name, cursor.New(s.start(spec)))
-	}
-	s.mu.Unlock()
-	if isNew {
-		// Its place must be durable before anybody relies on it.
-		if err := s.engine.log.SetMarks(ctx, eventlog.MarkSet{Stream: s.log, Marks: c.changes()}); err != nil {
+		var err error
+		if c, err = s.newConsumer(ctx, spec); err != nil {
 			return nil, translate(err)
 		}
-		s.mu.Lock()
-		s.consumers[spec.Name] = c
-		s.mu.Unlock()
 	}
 	return c.open(spec)
+}
+
+// newConsumer gives a consumer its place, which is durable before anybody
+// relies on it. engine.saving is held.
+func (s *stream) newConsumer(ctx context.Context, spec engine.ConsumerSpec) (*consumer, error) {
+	s.trimming.Lock()
+	defer s.trimming.Unlock()
+	c := newConsumer(s, spec.Name, cursor.New(s.start(spec)))
+	if err := s.engine.log.SetMarks(ctx, eventlog.MarkSet{Stream: s.log, Marks: c.changes()}); err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.consumers[spec.Name] = c
+	return c, nil
 }
 
 func checkSpec(spec engine.ConsumerSpec) error {
@@ -132,14 +148,14 @@ func checkSpec(spec engine.ConsumerSpec) error {
 	return nil
 }
 
-// start is where a new consumer begins. s.mu is held. Until the consumer is
-// among s.consumers a trim may pass a start at the earliest record; then the
-// earliest record that is still there is the right one as well.
+// start is where a new consumer begins.
 func (s *stream) start(spec engine.ConsumerSpec) uint64 {
 	if spec.FromEarliest {
 		first, _ := s.log.Bounds()
 		return first
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	return s.head + 1
 }
 
@@ -155,6 +171,10 @@ func (s *stream) Consumers(context.Context) ([]string, error) {
 
 // RemoveConsumer implements engine.Stream.
 func (s *stream) RemoveConsumer(ctx context.Context, name string) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	ctx = context.WithoutCancel(ctx) // all of what follows, or nothing
 	s.engine.saving.Lock()
 	defer s.engine.saving.Unlock()
 	s.mu.Lock()

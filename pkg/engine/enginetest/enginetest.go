@@ -60,6 +60,7 @@ func Run(t *testing.T, open func(t testing.TB) Harness) {
 		{"StateOfIdleConsumer", testStateOfIdleConsumer},
 		{"ClosedConsumer", testClosedConsumer},
 		{"ClosedEngine", testClosedEngine},
+		{"EndedContext", testEndedContext},
 		{"Reopen", testReopen},
 		{"Model", testModel},
 	} {

@@ -155,7 +155,7 @@ func testInterestAtRandom(w *world) {
 func (r *reader) read(ctx context.Context, s engine.Stream, appended *atomic.Bool) {
 	var c engine.Consumer
 	for n := 0; ; n++ {
-		if c == nil || r.rnd.IntN(100) == 0 {
+		if c == nil || r.rnd.IntN(20) == 0 {
 			if c != nil && r.rnd.IntN(2) == 0 {
 				r.no(c.Close(), "Close")
 			}
@@ -193,15 +193,15 @@ func (r *reader) one(ctx context.Context, c engine.Consumer) {
 	brief, cancel := context.WithTimeout(ctx, time.Millisecond)
 	defer cancel()
 	d, err := c.Next(brief)
-	switch n := r.rnd.IntN(10); {
+	switch n := r.rnd.IntN(20); {
 	case errors.Is(err, context.DeadlineExceeded):
 		return
 	case err != nil:
-	case n == 0:
+	case n < 2:
 		err = c.Retry(ctx, d.Seq, time.Duration(r.rnd.IntN(1000))*time.Microsecond)
-	case n == 1:
+	case n < 4:
 		err = c.Release(ctx, d.Seq)
-	case n == 2: // later, with the next opening
+	case n == 4: // later, with the next opening
 	default:
 		r.got[d.Seq]++
 		err = c.Ack(ctx, d.Seq)

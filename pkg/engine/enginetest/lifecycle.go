@@ -1,6 +1,7 @@
 package enginetest
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"time"
@@ -231,4 +232,20 @@ func testStateOfIdleConsumer(w *world) {
 		st := w.state(c)
 		return st.Lag == 0 && st.Floor == 52 && st.Oldest.IsZero()
 	})
+}
+
+// A call whose context has ended does nothing.
+func testEndedContext(w *world) {
+	s := w.stream("s")
+	c := w.consumer(s, "c")
+	w.append(s, "a")
+	w.wantNext(c, "1=a#0")
+	w.retry(c, 1, 0)
+	ended, end := context.WithCancel(w.ctx)
+	end()
+	w.wantErr(s.RemoveConsumer(ended, "c"), context.Canceled, "RemoveConsumer")
+	w.wantErr(w.engine.Remove(ended, "s"), context.Canceled, "Remove")
+	w.wantNext(c, "1=a#1")
+	w.reopen()
+	w.wantNext(w.consumer(w.stream("s"), "c"), "1=a#1")
 }

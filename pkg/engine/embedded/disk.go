@@ -1,0 +1,83 @@
+package embedded
+
+import (
+	"context"
+	"math"
+	"sync/atomic"
+)
+
+// tightRoom is the room below which the disk is looked at with every tick.
+const tightRoom = 64 << 20
+
+// disk knows how much may still be appended. Between two looks at the disk it
+// counts what is appended, so that a fast sender cannot run past the limit.
+type disk struct {
+	// room is in bytes of payloads; at or below 0 the store is full.
+	room atomic.Int64
+	// freed is set when something was trimmed or removed since space was last
+	// reclaimed.
+	freed atomic.Bool
+	// told is what was last logged; the keeper's.
+	told bool
+	// reclaim holds a token when space is to be reclaimed.
+	reclaim chan struct{}
+}
+
+// take says whether there is room for so many bytes, and takes it.
+func (d *disk) take(bytes int) bool {
+	if d.room.Load() <= 0 {
+		return false
+	}
+	d.room.Add(-int64(bytes))
+	return true
+}
+
+func (d *disk) full() bool  { return d.room.Load() <= 0 }
+func (d *disk) tight() bool { return d.room.Load() < tightRoom }
+
+// checkDisk looks at how much room there is. When there is none, the space of
+// what was trimmed is reclaimed at once: the store would do so only with the
+// next writes, and there are none while it is full.
+func (e *Engine) checkDisk() {
+	room := int64(math.MaxInt64)
+	if e.opts.MaxBytes > 0 {
+		room = int64(e.opts.MaxBytes) - int64(e.log.DiskUsage())
+	}
+	if e.opts.MinFree > 0 {
+		if usage, err := e.opts.FS.GetDiskUsage(e.dir); err == nil {
+			room = min(room, int64(usage.AvailBytes)-int64(e.opts.MinFree))
+		}
+	}
+	e.disk.room.Store(room)
+	full := room <= 0
+	if full && e.disk.freed.Swap(false) {
+		select {
+		case e.disk.reclaim <- struct{}{}:
+		default:
+		}
+	}
+	if full == e.disk.told {
+		return
+	}
+	e.disk.told = full
+	if full {
+		e.opts.Logger.Warn("the disk limit is reached; new events are refused until settled ones have made room",
+			"used", e.log.DiskUsage(), "maxBytes", e.opts.MaxBytes, "minFree", e.opts.MinFree)
+	} else {
+		e.opts.Logger.Info("there is room on the disk again; events are taken")
+	}
+}
+
+// reclaimer gives space back when asked to, until ctx ends.
+func (e *Engine) reclaimer(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-e.disk.reclaim:
+		}
+		if err := e.log.Reclaim(ctx); err != nil && ctx.Err() == nil {
+			e.opts.Logger.Error("the space of settled events could not be reclaimed", "error", err)
+		}
+	}
+}
