@@ -45,10 +45,10 @@ func encodeUnsettled(u cursor.Unsettled, toWall int64) []byte {
 func decodeUnsettled(seq uint64, b []byte, now, toWall int64) cursor.Unsettled {
 	u := cursor.Unsettled{
 		Seq: seq, Lane: binary.BigEndian.Uint64(b), Attempt: int(binary.BigEndian.Uint32(b[8:])),
-		Parked: b[12] == 1, After: int64(binary.BigEndian.Uint64(b[21:])),
+		Parked: b[12] == 1, After: min(max(int64(binary.BigEndian.Uint64(b[21:])), 0), cursor.Forever),
 	}
 	left := int64(binary.BigEndian.Uint64(b[13:])) - toWall - now
-	u.Due = now + min(max(left, 0), max(u.After, 0))
+	u.Due = now + min(max(left, 0), u.After)
 	return u
 }
 
