@@ -319,16 +319,6 @@ func (l *Log) startReading() error {
 	return nil
 }
 
-// DiskUsage is the number of bytes the log takes on disk, about; 0 when it is
-// closed.
-func (l *Log) DiskUsage() uint64 {
-	if l.startReading() != nil {
-		return 0
-	}
-	defer l.reading.RUnlock()
-	return l.db.Metrics().DiskSpaceUsage()
-}
-
 // Close finishes the writes that were taken and closes the log. Closing twice
 // is legal.
 func (l *Log) Close() error {

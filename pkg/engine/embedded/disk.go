@@ -4,10 +4,14 @@ import (
 	"context"
 	"math"
 	"sync/atomic"
+	"time"
 )
 
 // tightRoom is the room below which the disk is looked at with every tick.
 const tightRoom = 64 << 20
+
+// reclaimPause is the least time between two reclaims: each writes to the disk.
+const reclaimPause = 500 * time.Millisecond
 
 // disk knows how much may still be appended. Between two looks at the disk it
 // counts what is appended, so that a fast sender cannot run past the limit.
@@ -35,9 +39,9 @@ func (d *disk) take(bytes int) bool {
 func (d *disk) full() bool  { return d.room.Load() <= 0 }
 func (d *disk) tight() bool { return d.room.Load() < tightRoom }
 
-// checkDisk looks at how much room there is. When there is none, the space of
-// what was trimmed is reclaimed at once: the store would do so only with the
-// next writes, and there are none while it is full.
+// checkDisk looks at how much room there is. When there is little, the space of
+// what was trimmed is reclaimed: the store would do so only with the next
+// writes, and there are none while it is full.
 func (e *Engine) checkDisk() {
 	room := int64(math.MaxInt64)
 	if e.opts.MaxBytes > 0 {
@@ -50,7 +54,7 @@ func (e *Engine) checkDisk() {
 	}
 	e.disk.room.Store(room)
 	full := room <= 0
-	if full && e.disk.freed.Swap(false) {
+	if e.disk.tight() && e.disk.freed.Swap(false) {
 		select {
 		case e.disk.reclaim <- struct{}{}:
 		default:
@@ -78,6 +82,11 @@ func (e *Engine) reclaimer(ctx context.Context) {
 		}
 		if err := e.log.Reclaim(ctx); err != nil && ctx.Err() == nil {
 			e.opts.Logger.Error("the space of settled events could not be reclaimed", "error", err)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(reclaimPause):
 		}
 	}
 }

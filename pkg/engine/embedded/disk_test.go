@@ -1,0 +1,94 @@
+package embedded_test
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"leat.dev/leat/pkg/engine"
+	"leat.dev/leat/pkg/engine/embedded"
+)
+
+// Past the limit nothing is stored, what was acknowledged stays, and when a
+// consumer has settled it, events are taken again without a restart.
+func TestDiskLimitIsReachedAndLeft(t *testing.T) {
+	const limit = 32 << 20
+	e, err := embedded.Open(t.TempDir(), embedded.Options{MaxBytes: limit, CheckpointEvery: 5 * time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := e.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	s, err := e.Stream(t.Context(), engine.StreamSpec{Name: "broker/default/full"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := s.Consumer(t.Context(), engine.ConsumerSpec{Name: "r", MaxInFlight: 10})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for round := range 2 {
+		stored := fill(t, s, 4*limit)
+		state, err := s.State(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if kept := int(state.Head + 1 - state.First); kept != stored {
+			t.Fatalf("round %d: %d events were acknowledged, %d are kept", round, stored, kept)
+		}
+		settle(t, c, stored)
+		deadline := time.Now().Add(30 * time.Second)
+		for e.Full() || e.DiskUsage() > limit/4 {
+			if time.Now().After(deadline) {
+				t.Fatalf("round %d: all is settled, but %d bytes of %d are used still", round, e.DiskUsage(), limit)
+			}
+			time.Sleep(5 * time.Millisecond)
+		}
+	}
+}
+
+func settle(t *testing.T, c engine.Consumer, n int) {
+	t.Helper()
+	for range n {
+		d, err := c.Next(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := c.Ack(t.Context(), d.Seq); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// fill appends until the store is full, and returns how many events it took.
+func fill(t *testing.T, s engine.Stream, atMost int) int {
+	t.Helper()
+	const size = 64 << 10
+	for n := range atMost / size {
+		_, err := s.Append(t.Context(), engine.Payload{Data: noise(size)})
+		if errors.Is(err, engine.ErrFull) {
+			return n
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Fatalf("%d bytes were taken, and there is no end", atMost)
+	return 0
+}
+
+// noise does not compress.
+func noise(n int) []byte {
+	b := make([]byte, n)
+	x := uint64(time.Now().UnixNano()) | 1
+	for i := range b {
+		x ^= x << 13
+		x ^= x >> 7
+		x ^= x << 17
+		b[i] = byte(x)
+	}
+	return b
+}

@@ -1,0 +1,64 @@
+package eventlog
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+)
+
+// DiskUsage is the number of bytes the log takes on disk, about; 0 when it is
+// closed. Old write-ahead files that wait to be written over are not counted:
+// there are never more than a few, and no event is in them.
+func (l *Log) DiskUsage() uint64 {
+	if l.startReading() != nil {
+		return 0
+	}
+	defer l.reading.RUnlock()
+	m := l.db.Metrics()
+	return m.DiskSpaceUsage() - m.WAL.ObsoletePhysicalSize
+}
+
+// Reclaim gives back the disk space of what was trimmed and removed. Pebble
+// does so by itself as more is written; who waits for space before writing
+// more calls this. It costs about as much as writing again what lies beside.
+func (l *Log) Reclaim(ctx context.Context) error {
+	if err := l.startReading(); err != nil {
+		return err
+	}
+	defer l.reading.RUnlock()
+	if err := l.db.Flush(); err != nil {
+		return fmt.Errorf("reclaim space: %w", err)
+	}
+	for _, r := range l.vacant() {
+		if err := l.db.Compact(ctx, r[0], r[1], false); err != nil {
+			return fmt.Errorf("reclaim space: %w", err)
+		}
+	}
+	return nil
+}
+
+// vacant are the key ranges in which no stream keeps a record.
+func (l *Log) vacant() (ranges [][2][]byte) {
+	l.mu.Lock()
+	streams := slices.SortedFunc(maps.Values(l.streams), func(a, b *Stream) int { return cmp.Compare(a.id, b.id) })
+	l.mu.Unlock()
+	from := []byte{keyRecord}
+	add := func(to []byte) {
+		if bytes.Compare(from, to) < 0 {
+			ranges = append(ranges, [2][]byte{from, to})
+		}
+	}
+	for _, s := range streams {
+		first, head := s.Bounds()
+		if first > head {
+			continue // nothing is kept: part of a longer range
+		}
+		add(recordKey(s.id, first))
+		from = recordKey(s.id, head+1)
+	}
+	add(prefixEnd([]byte{keyRecord}))
+	return ranges
+}
