@@ -5,12 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"strings"
 	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"leat.dev/leat/pkg/admin"
 )
@@ -18,22 +18,24 @@ import (
 // operator is what the commands that ask a running leat have in common.
 type operator struct {
 	address, output string
+	flags           *pflag.FlagSet
 }
 
 func (o *operator) addFlags(cmd *cobra.Command) {
 	flags := cmd.PersistentFlags()
+	o.flags = flags
 	flags.StringVar(&o.address, "admin", "127.0.0.1:8081", "where leat serve has its --admin")
 	flags.StringVarP(&o.output, "output", "o", "", "json, or nothing for text")
 	sayEnvironment(flags)
 }
 
 // client is for the address of the flag or the environment.
-func (o *operator) client(cmd *cobra.Command) (*admin.Client, error) {
+func (o *operator) client() (*admin.Client, error) {
+	if err := environment(o.flags); err != nil {
+		return nil, err
+	}
 	if o.output != "" && o.output != "json" {
 		return nil, usageError{fmt.Errorf("--output %q: must be json, or left out", o.output)}
-	}
-	if address, ok := os.LookupEnv(envName("admin")); ok && !cmd.Flags().Changed("admin") {
-		o.address = address
 	}
 	return admin.NewClient(o.address)
 }

@@ -21,7 +21,7 @@ func newDeadLetters() *cobra.Command {
 their route. Without a command: how many there are of each route.`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			client, err := o.client(cmd)
+			client, err := o.client()
 			if err != nil {
 				return err
 			}
@@ -52,7 +52,7 @@ func newListDeadLetters(o *operator) *cobra.Command {
 		Short: "List a route's dead letters, oldest first",
 		Args:  exactArgs("STREAM", "ROUTE"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			client, ref, err := o.route(cmd, args)
+			client, ref, err := o.route(args)
 			if err != nil {
 				return err
 			}
@@ -91,7 +91,7 @@ func newRedrive(o *operator) *cobra.Command {
 		Short: "Deliver a route's dead letters again, once each, oldest first",
 		Args:  exactArgs("STREAM", "ROUTE"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			client, ref, err := o.route(cmd, args)
+			client, ref, err := o.route(args)
 			if err != nil {
 				return err
 			}
@@ -121,7 +121,7 @@ func newDrop(o *operator) *cobra.Command {
 			if to == 0 {
 				return usageError{errors.New("--to SEQ says up to which dead letter to drop; leat dead-letters list shows them")}
 			}
-			client, ref, err := o.route(cmd, args)
+			client, ref, err := o.route(args)
 			if err != nil {
 				return err
 			}
@@ -137,11 +137,11 @@ func newDrop(o *operator) *cobra.Command {
 }
 
 // route makes the client and reads the first argument, a stream.
-func (o *operator) route(cmd *cobra.Command, args []string) (*admin.Client, admin.StreamRef, error) {
+func (o *operator) route(args []string) (*admin.Client, admin.StreamRef, error) {
 	ref, err := streamRef(args[0])
 	if err != nil {
 		return nil, ref, err
 	}
-	client, err := o.client(cmd)
+	client, err := o.client()
 	return client, ref, err
 }

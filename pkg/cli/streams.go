@@ -21,7 +21,7 @@ or the Triggers and Subscriptions of one of them.`,
   leat streams channel/default/priced -o json`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			client, err := o.client(cmd)
+			client, err := o.client()
 			if err != nil {
 				return err
 			}
@@ -58,7 +58,7 @@ func newRemoveStream(o *operator) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			client, err := o.client(cmd)
+			client, err := o.client()
 			if err != nil {
 				return err
 			}
