@@ -231,36 +231,46 @@ func crashReader(stop context.Context, c *crasher, s engine.Stream, spec engine.
 		return err
 	}
 	c.h.add(event{kind: "opened", consumer: spec.Name})
-	for {
-		d, err := r.Next(stop)
-		if err != nil {
-			return errors.Join(r.Close(), ignore(err, context.Canceled))
+	for held := []engine.Delivery{}; stop.Err() == nil; {
+		if len(held) < spec.MaxInFlight && rnd.IntN(3) > 0 {
+			brief, cancel := context.WithTimeout(stop, time.Millisecond)
+			d, err := r.Next(brief)
+			cancel()
+			if err == nil {
+				held = append(held, d)
+			} else if brief.Err() == nil {
+				return err
+			}
 		}
-		e := event{consumer: spec.Name, seq: d.Seq}
-		switch rnd.IntN(6) {
-		case 0:
-			err = r.Retry(ctx, d.Seq, 0)
-			e.kind, e.attempt = "retried", d.Attempt+1
-		case 1:
-			err = r.Release(ctx, d.Seq)
-			e.kind = "released"
-		default:
-			e.kind = "settling"
-			c.h.add(e)
-			err = r.Ack(ctx, d.Seq)
-			e.kind = "settled"
+		if len(held) == 0 || rnd.IntN(2) == 0 {
+			continue
 		}
-		if err != nil {
+		i := rnd.IntN(len(held))
+		d := held[i]
+		held = slices.Delete(held, i, i+1)
+		if err := crashSettle(ctx, c, r, spec.Name, d, rnd.IntN(6)); err != nil {
 			return err
 		}
-		c.h.add(e)
 	}
+	return r.Close()
 }
 
-func ignore(err, target error) error {
-	if errors.Is(err, target) {
-		return nil
+func crashSettle(ctx context.Context, c *crasher, r engine.Consumer, name string, d engine.Delivery, how int) (err error) {
+	e := event{consumer: name, seq: d.Seq}
+	switch how {
+	case 0:
+		err = r.Retry(ctx, d.Seq, 0)
+		e.kind, e.attempt = "retried", d.Attempt+1
+	case 1:
+		err = r.Release(ctx, d.Seq)
+		e.kind = "released"
+	default:
+		e.kind = "settling"
+		c.h.add(e)
+		err = r.Ack(ctx, d.Seq)
+		e.kind = "settled"
 	}
+	c.h.add(e)
 	return err
 }
 
