@@ -204,6 +204,8 @@ func (w *worker) step() error {
 			head++
 		}
 		err = w.mark(s, head)
+	case n == 7 && w.n%5 == 0:
+		err = w.l.Reclaim(context.Background())
 	case n == 6 && w.name == "gone" && w.id == 0: // only one removes, so it knows the life
 		err = w.remove(s)
 	default:
