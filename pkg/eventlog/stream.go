@@ -88,7 +88,8 @@ func (s *Stream) publish(t *tail, first uint64, entries []Entry) {
 
 // OnDurable sets the function that is told of each group of new records right
 // after they became durable, in order, by one goroutine at a time. It must be
-// quick and must not keep the slice.
+// quick and must not keep the slice. Nobody may trim a record that f was not yet
+// told of: its place in the slice is cleared.
 func (s *Stream) OnDurable(f func([]Record)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
