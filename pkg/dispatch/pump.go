@@ -135,7 +135,7 @@ func (p *pump) sift(b *bound, d engine.Delivery) (cloudevent.Event, bool) {
 	e, err := cloudevent.Decode(d.Data)
 	if err != nil {
 		p.last.set(fmt.Sprintf("record %d cannot be read and is kept as it is in the dead letters: %v", d.Seq, err))
-		p.keep(b, d, engine.Payload{Data: d.Data}, failure{})
+		p.keep(b, d, engine.Payload{Data: d.Data, Settles: true}, failure{})
 		return e, false
 	}
 	if d.Attempt == 0 && !b.filter.Match(&e) {
@@ -266,7 +266,7 @@ func (p *pump) unburied(b *bound, d engine.Delivery, f failure, o deliver.Outcom
 }
 
 func payload(e *cloudevent.Event) engine.Payload {
-	return engine.Payload{Data: e.AppendStored(nil), Type: e.Type(), Source: e.Source(), Key: e.Key()}
+	return engine.Payload{Data: e.AppendStored(nil), Type: e.Type(), Source: e.Source(), Key: e.Key(), Settles: true}
 }
 
 func (p *pump) ack(seq engine.Seq) { p.settled(seq, p.consumer.Ack(p.settling, seq)) }

@@ -103,7 +103,7 @@ func (r *redrive) run(ctx context.Context, from, to engine.Seq) error {
 func (r *redrive) one(ctx context.Context, record engine.Record) error {
 	e, err := cloudevent.Decode(record.Data)
 	if err != nil {
-		return r.keepAgain(ctx, engine.Payload{Data: record.Data}, fmt.Sprintf("record %d cannot be read: %v", record.Seq, err))
+		return r.keepAgain(ctx, engine.Payload{Data: record.Data, Settles: true}, fmt.Sprintf("record %d cannot be read: %v", record.Seq, err))
 	}
 	res := r.attempt(ctx, e)
 	r.count(res)

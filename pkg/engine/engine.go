@@ -67,6 +67,10 @@ type Payload struct {
 	Source string
 	// Key is the event's ordering key, used by ordered consumers.
 	Key string
+	// Settles says that storing it lets a delivery be settled: it is a reply or
+	// a dead letter. An engine that is full for other payloads keeps a reserve
+	// for these, because only what is settled makes room.
+	Settles bool
 }
 
 // Record is a stored payload. Data must not be changed; it stays valid.
@@ -85,7 +89,8 @@ type Stream interface {
 	// ctx ends first, it is unknown whether they are stored.
 	Append(ctx context.Context, payloads ...Payload) (first Seq, err error)
 	// Consumer opens a consumer, and creates it where there is none. A consumer
-	// can be open once.
+	// is open once: a second opening is refused or takes over, and then the
+	// first is closed.
 	Consumer(ctx context.Context, spec ConsumerSpec) (Consumer, error)
 	// Consumers lists the names of all stored consumers, sorted.
 	Consumers(ctx context.Context) ([]string, error)

@@ -9,16 +9,16 @@ import (
 	"slices"
 )
 
-// DiskUsage is the number of bytes the log takes on disk, about; 0 when it is
-// closed. Old write-ahead files that wait to be written over are not counted:
-// there are never more than a few, and no event is in them.
+// DiskUsage is the number of bytes that the log's data takes on disk, about; 0
+// when it is closed. Of the write-ahead files it counts what is in them and not
+// their size, which is the same few files written over and over.
 func (l *Log) DiskUsage() uint64 {
 	if l.startReading() != nil {
 		return 0
 	}
 	defer l.reading.RUnlock()
 	m := l.db.Metrics()
-	return m.DiskSpaceUsage() - m.WAL.ObsoletePhysicalSize
+	return m.DiskSpaceUsage() - m.WAL.ObsoletePhysicalSize - m.WAL.PhysicalSize + m.WAL.Size
 }
 
 // Reclaim gives back the disk space of what was trimmed and removed. Pebble

@@ -86,7 +86,7 @@ func (g *Gate) Admit(ctx context.Context, to routing.StreamName, hops Hops, even
 		}
 		e.Set(arrivalAttribute, arrival)
 		e.SetInt(hopsAttribute, left)
-		payloads[i] = engine.Payload{Data: e.AppendStored(nil), Type: e.Type(), Source: e.Source(), Key: e.Key()}
+		payloads[i] = engine.Payload{Data: e.AppendStored(nil), Type: e.Type(), Source: e.Source(), Key: e.Key(), Settles: hops.inside}
 	}
 	if _, err := stream.Append(ctx, payloads...); err != nil {
 		return fmt.Errorf("append to %s: %w", to, err)

@@ -1,6 +1,7 @@
 package spec
 
 import (
+	"crypto/rand"
 	"fmt"
 	"net/http"
 	"testing"
@@ -71,7 +72,7 @@ func TestReplyIsPersistedLikeAnyEvent(t *testing.T) {
 	wantIDs(t, "the Trigger for answers, after the kill,", answers.IDs()[before:], "a")
 }
 
-// The disk is full when the subscriber replies: it is asked again for as long
+// There is no room when the subscriber replies: it is asked again for as long
 // as the reply cannot be stored, and the reply is there when it could.
 func TestReplyThatCannotBeStoredIsMadeAgain(t *testing.T) {
 	release := make(chan struct{})
@@ -81,22 +82,51 @@ func TestReplyThatCannotBeStoredIsMadeAgain(t *testing.T) {
 		return a
 	})
 	answers := harness.NewSubscriber(t, nil)
-	l := harness.StartWith(t, []string{"--max-disk", "1Mi"}, broker.stream("hub"),
+	l := harness.StartWith(t, []string{"--grace-period", "100ms"}, broker.stream("hub"),
 		broker.route("questions", "hub", asked.URL, onlyQuestions, "delivery: {retry: 0}"),
 		broker.route("answers", "hub", answers.URL, onlyAnswers))
 	harness.Send(t, l.BrokerURL("hub"), question("q"))
 	asked.Wait(t, 1)
-	header, body := harness.Binary(harness.Event("filler", harness.Data("application/octet-stream", make([]byte, 256<<10))))
-	harness.Eventually(t, "the disk is full", func() bool {
-		return harness.Post(t, l.BrokerURL("hub"), header, body).Status == http.StatusInsufficientStorage
-	})
+	l.RestartWith([]string{"--max-disk", "1"})
 	close(release)
-	asked.Wait(t, 3)
+	asked.Wait(t, 4)
 	wantIDs(t, "the Trigger for answers, while nothing can be stored,", answers.IDs())
 
 	l.RestartWith(nil)
 	l.WaitSettled()
 	answers.WaitEvent(t, "a")
+}
+
+// The disk is full of events behind the one that is replied to, which cannot go
+// before it is settled: there is a reserve for the reply. When all is settled,
+// there is room again without a restart.
+func TestReplyIsStoredInTheReserveOfAFullDisk(t *testing.T) {
+	release, settle := make(chan struct{}), make(chan struct{})
+	asked := harness.NewSubscriber(t, func(harness.Request) harness.Answer {
+		a := harness.Reply(http.StatusOK, reply("a"))
+		a.Until = release
+		return a
+	})
+	answers := harness.NewSubscriber(t, nil)
+	holds := harness.NewSubscriber(t, func(harness.Request) harness.Answer { return harness.Answer{Until: settle} })
+	l := harness.StartWith(t, []string{"--max-disk", "4Mi"}, broker.stream("hub"),
+		broker.route("questions", "hub", asked.URL, onlyQuestions),
+		broker.route("holds", "hub", holds.URL),
+		broker.route("answers", "hub", answers.URL, onlyAnswers))
+	harness.Send(t, l.BrokerURL("hub"), question("q"))
+	asked.Wait(t, 1)
+	noise := make([]byte, 256<<10) // zeros would be compressed to nothing
+	if _, err := rand.Read(noise); err != nil {
+		t.Fatal(err)
+	}
+	header, body := harness.Binary(harness.Event("filler", harness.Data("application/octet-stream", noise)))
+	send := func() int { return harness.Post(t, l.BrokerURL("hub"), header, body).Status }
+	harness.Eventually(t, "the disk is full", func() bool { return send() == http.StatusInsufficientStorage })
+	close(release)
+	answers.WaitEvent(t, "a")
+	close(settle)
+	l.WaitSettled()
+	harness.Eventually(t, "there is room again", func() bool { return send() == http.StatusAccepted })
 }
 
 func TestNoReplyIsTakenFrom202(t *testing.T) {

@@ -5,6 +5,8 @@ import (
 	"math"
 	"sync/atomic"
 	"time"
+
+	"leat.dev/leat/pkg/engine"
 )
 
 // tightRoom is the room below which the disk is looked at with every tick.
@@ -16,8 +18,10 @@ const reclaimPause = 500 * time.Millisecond
 // disk knows how much may still be appended. Between two looks at the disk it
 // counts what is appended, so that a fast sender cannot run past the limit.
 type disk struct {
-	// room is in bytes of payloads; at or below 0 the store is full.
-	room atomic.Int64
+	// room is in bytes of payloads; at or below 0 the store is full. Payloads
+	// that settle something may go into the reserve below it.
+	room    atomic.Int64
+	reserve int64
 	// freed is set when something was trimmed or removed since space was last
 	// reclaimed.
 	freed atomic.Bool
@@ -27,13 +31,36 @@ type disk struct {
 	reclaim chan struct{}
 }
 
-// take says whether there is room for so many bytes, and takes it.
-func (d *disk) take(bytes int) bool {
-	if d.room.Load() <= 0 {
+// take says whether there is room for the payloads, and takes it. Without the
+// reserve a full store stays full: a delivery whose reply finds no room is not
+// settled, and all records behind it are kept for it.
+func (d *disk) take(payloads []engine.Payload) bool {
+	bytes, settles := 0, true
+	for i := range payloads {
+		bytes += len(payloads[i].Data)
+		settles = settles && payloads[i].Settles
+	}
+	room := d.room.Load()
+	if settles {
+		room += d.reserve
+	}
+	if room <= 0 {
 		return false
 	}
 	d.room.Add(-int64(bytes))
 	return true
+}
+
+// reserveOf is an eighth of the limits' space, of the smaller one if both are
+// set.
+func reserveOf(o Options) int64 {
+	switch {
+	case o.MaxBytes == 0:
+		return int64(o.MinFree / 8)
+	case o.MinFree == 0:
+		return int64(o.MaxBytes / 8)
+	}
+	return int64(min(o.MaxBytes, o.MinFree) / 8)
 }
 
 func (d *disk) full() bool  { return d.room.Load() <= 0 }

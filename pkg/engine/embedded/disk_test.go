@@ -63,6 +63,38 @@ func settle(t *testing.T, c engine.Consumer, n int) {
 	}
 }
 
+// A full store takes what lets deliveries settle, as far as its reserve goes.
+func TestFullDiskHasAReserveForWhatSettles(t *testing.T) {
+	e, err := embedded.Open(t.TempDir(), embedded.Options{MaxBytes: 8 << 20, CheckpointEvery: time.Hour})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := e.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	s, err := e.Stream(t.Context(), engine.StreamSpec{Name: "broker/default/full", Retention: engine.KeepForever})
+	if err != nil {
+		t.Fatal(err)
+	}
+	fill(t, s, 16<<20)
+	const size, reserve = 64 << 10, 1 << 20
+	for n := range 2 * reserve / size {
+		_, err := s.Append(t.Context(), engine.Payload{Data: noise(size), Settles: true})
+		if errors.Is(err, engine.ErrFull) {
+			if n < reserve/size-1 {
+				t.Errorf("the reserve of %d bytes took %d only", reserve, n*size)
+			}
+			return
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Error("the reserve has no end")
+}
+
 // fill appends until the store is full, and returns how many events it took.
 func fill(t *testing.T, s engine.Stream, atMost int) int {
 	t.Helper()

@@ -24,7 +24,7 @@ type Options struct {
 	Logger *slog.Logger
 	// MaxBytes bounds the disk space of all streams together; 0 is no bound
 	// besides MinFree. Past it Append answers engine.ErrFull until settled
-	// events have made room.
+	// events have made room; replies and dead letters have an eighth more.
 	MaxBytes uint64
 	// MinFree is the space that is left free on the disk. 0 is no bound.
 	MinFree uint64
@@ -86,6 +86,7 @@ func Open(dir string, opts Options) (*Engine, error) {
 		log: log, dir: dir, opts: opts, clock: newClock(),
 		streams: map[string]*stream{}, stop: stop,
 	}
+	e.disk.reserve = reserveOf(opts)
 	e.disk.reclaim = make(chan struct{}, 1)
 	e.disk.freed.Store(true)
 	e.checkDisk()

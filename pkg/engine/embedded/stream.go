@@ -85,11 +85,7 @@ func (s *stream) unidle(c *consumer, seq uint64) {
 
 // Append implements engine.Stream.
 func (s *stream) Append(ctx context.Context, payloads ...engine.Payload) (engine.Seq, error) {
-	bytes := 0
-	for i := range payloads {
-		bytes += len(payloads[i].Data)
-	}
-	if !s.engine.disk.take(bytes) {
+	if !s.engine.disk.take(payloads) {
 		return 0, engine.ErrFull
 	}
 	now := time.Now()
