@@ -17,7 +17,7 @@ func (a *api) gone(ctx context.Context, s *snapshot) ([]Stream, error) {
 		if !ok || s.table.Streams[name] != nil {
 			continue
 		}
-		stream, err := a.Engine.Stream(ctx, engine.StreamSpec{Name: text, Retention: engine.KeepForever})
+		stream, err := a.Engine.Stream(ctx, engine.StreamSpec{Name: text, Retention: engine.KeepAsIs})
 		if err != nil {
 			return nil, err
 		}
@@ -38,11 +38,7 @@ func (a *api) removeStream(r *http.Request) (any, error) {
 	if r.URL.Query().Get("kind") == "" {
 		return nil, fail(http.StatusBadRequest, "say which with ?kind=broker or ?kind=channel")
 	}
-	name, err := a.find(r)
-	if err != nil {
-		return nil, err
-	}
-	s, err := a.snapshot(r.Context())
+	name, s, err := a.look(r)
 	if err != nil {
 		return nil, err
 	}

@@ -39,6 +39,16 @@ func (a *api) snapshot(ctx context.Context) (*snapshot, error) {
 	return s, nil
 }
 
+// look finds the stream that a request is about, in a snapshot of all.
+func (a *api) look(r *http.Request) (routing.StreamName, *snapshot, error) {
+	name, err := a.find(r)
+	if err != nil {
+		return name, nil, err
+	}
+	s, err := a.snapshot(r.Context())
+	return name, s, err
+}
+
 func (a *api) streams(r *http.Request) (any, error) {
 	s, err := a.snapshot(r.Context())
 	if err != nil {
@@ -61,11 +71,7 @@ func sortedStreams(t *routing.Table) []routing.StreamName {
 }
 
 func (a *api) stream(r *http.Request) (any, error) {
-	name, err := a.find(r)
-	if err != nil {
-		return nil, err
-	}
-	s, err := a.snapshot(r.Context())
+	name, s, err := a.look(r)
 	if err != nil {
 		return nil, err
 	}
@@ -77,11 +83,7 @@ func (a *api) stream(r *http.Request) (any, error) {
 }
 
 func (a *api) route(r *http.Request) (any, error) {
-	name, err := a.find(r)
-	if err != nil {
-		return nil, err
-	}
-	s, err := a.snapshot(r.Context())
+	name, s, err := a.look(r)
 	if err != nil {
 		return nil, err
 	}
@@ -133,7 +135,7 @@ func (a *api) show(ctx context.Context, s *snapshot, stream *routing.Stream) Str
 		v.DeadLetters += route.DeadLetters
 		v.Routes = append(v.Routes, route)
 	}
-	state, err := a.streamState(ctx, s, engine.StreamSpec{Name: stream.Name.String(), Retention: stream.Retention})
+	state, err := a.streamState(ctx, s, engine.StreamSpec{Name: stream.Name.String(), Retention: engine.KeepAsIs})
 	if err != nil {
 		v.Problem = err.Error()
 		return v

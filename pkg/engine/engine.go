@@ -51,9 +51,14 @@ type Engine interface {
 type StreamSpec struct {
 	Name string
 	// Retention keeps records that all consumers have settled until they are
-	// this old. Zero drops them at once, KeepForever never.
+	// this old. Zero drops them at once, KeepForever never. KeepAsIs leaves it as
+	// it is.
 	Retention time.Duration
 }
+
+// KeepAsIs is for who only looks at a stream: its Retention stays what it is,
+// and a stream that nobody had opened keeps all it has.
+const KeepAsIs = time.Duration(-1)
 
 // KeepForever is a Retention that never ends: records go only with TrimTo.
 const KeepForever = time.Duration(1<<63 - 1)

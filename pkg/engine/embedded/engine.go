@@ -128,8 +128,13 @@ func (e *Engine) Stream(ctx context.Context, spec engine.StreamSpec) (engine.Str
 		return nil, engine.ErrClosed
 	}
 	if s := e.streams[spec.Name]; s != nil {
-		s.retention.Store(int64(spec.Retention))
+		if spec.Retention != engine.KeepAsIs {
+			s.retention.Store(int64(spec.Retention))
+		}
 		return s, nil
+	}
+	if spec.Retention == engine.KeepAsIs {
+		spec.Retention = engine.KeepForever
 	}
 	log, err := e.log.Stream(ctx, spec.Name)
 	if err != nil {

@@ -66,7 +66,16 @@ func testRetention(w *world) {
 	w.wantNext(w.consumer(s, "replay", earliest), "1=a#0")
 	w.no(s.RemoveConsumer(w.ctx, "replay"), "RemoveConsumer")
 	w.streamWith(engine.StreamSpec{Name: "s", Retention: time.Millisecond})
+	w.streamWith(engine.StreamSpec{Name: "s", Retention: engine.KeepAsIs})
 	w.eventually("it is kept for a millisecond only", func() bool { return w.first(s) == 3 })
+	w.append(s, "c")
+	w.no(s.RemoveConsumer(w.ctx, "c"), "RemoveConsumer")
+	w.eventually("it is kept for a millisecond still", func() bool { return w.first(s) == 4 })
+	w.stream("other")
+	w.append(w.stream("other"), "x")
+	w.reopen()
+	other := w.streamWith(engine.StreamSpec{Name: "other", Retention: engine.KeepAsIs})
+	w.stays("what nobody has opened keeps all", func() bool { return w.first(other) == 1 })
 }
 
 func testTrimTo(w *world) {
