@@ -55,6 +55,10 @@ type Table struct {
 	// Streams by name. A route's pointer stays valid for as long as anybody
 	// holds it (invariant 9).
 	Streams map[StreamName]*Stream
+	// Removed are the streams whose objects are being deleted, with the UIDs of
+	// those objects: what is stored of them is to be deleted. A stream that is
+	// merely not in the table is kept (docs/adr/0002).
+	Removed map[StreamName]string
 	// Problems are the objects that could not be taken as they are.
 	Problems []Problem
 	// Complete is true when every object was readable: only what is missing
@@ -99,7 +103,9 @@ type Stream struct {
 	Routes []*Route
 }
 
-// Route is one Trigger or one channel subscriber.
+// Route is one Trigger or one channel subscriber. A field that is added here
+// later carries the tag json:",omitzero": routes that do without it keep their
+// Fingerprint.
 type Route struct {
 	// ID names the route's consumer in the engine: unique in its stream and
 	// the same across updates of the object.
@@ -149,7 +155,7 @@ type Destination struct {
 	Audience string
 	// Local names the stream of this same table that URL leads to, if any:
 	// then the event is admitted to it without a hop over the network.
-	Local *StreamName
+	Local *StreamName `json:"-"`
 }
 
 // Backoff is the policy by which the time before a retry grows.

@@ -10,6 +10,8 @@ import (
 	"knative.dev/pkg/kmeta"
 )
 
+// +genclient
+// +genreconciler
 // +k8s:deepcopy-gen:interfaces=k8s.io/apimachinery/pkg/runtime.Object
 
 // LeatChannel is a channel whose events are in Leat's log before the sender
@@ -53,6 +55,7 @@ var (
 	_ apis.HasSpec       = (*LeatChannel)(nil)
 	_ runtime.Object     = (*LeatChannel)(nil)
 	_ kmeta.OwnerRefable = (*LeatChannel)(nil)
+	_ duckv1.KRShaped    = (*LeatChannel)(nil)
 )
 
 // GetGroupVersionKind is what owner references to a LeatChannel name.
