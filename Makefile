@@ -27,7 +27,7 @@ demo: build ## Show the whole way of an event, with a broker killed in the middl
 	$(GO) run ./test/demo -leat bin/leat
 
 .PHONY: test
-test: vet lint verify test-unit test-binary ## Everything that must pass before a change goes in
+test: vet lint verify test-unit test-binary test-kube ## Everything that must pass before a change goes in
 
 .PHONY: vet
 vet: ## go vet
@@ -48,7 +48,12 @@ test-unit: ## Tests of the packages and of the architecture, with the race detec
 
 .PHONY: test-binary
 test-binary: ## Tests of the running binary: the specs, crashes, scripts
-	$(GO) test $(RACE) ./test/...
+	$(GO) test $(RACE) $$($(GO) list ./test/... | grep -v '/test/kube$$')
+
+.PHONY: test-kube
+test-kube: ## Tests of controller and dispatcher against a real kube-apiserver
+	@test/kube/controlplane/build.sh >/dev/null
+	$(GO) test $(RACE) ./test/kube
 
 .PHONY: bench
 bench: build ## Measure ingest and delivery beside a bare server and a bare proxy
