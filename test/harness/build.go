@@ -34,7 +34,7 @@ func run(m *testing.M) int {
 		return 1
 	}
 	defer os.RemoveAll(dir)
-	if Executable, err = Build(dir); err != nil {
+	if Executable, err = Build(dir, "leat"); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
@@ -48,16 +48,17 @@ func run(m *testing.M) int {
 	return code
 }
 
-// Build builds leat into dir and returns the binary's path.
-func Build(dir string) (string, error) {
-	bin := filepath.Join(dir, "leat")
+// Build builds one of the commands under cmd into dir and returns the binary's
+// path.
+func Build(dir, command string) (string, error) {
+	bin := filepath.Join(dir, command)
 	args := []string{"build", "-o", bin}
 	if raceDetector {
 		args = append(args, "-race")
 	}
-	cmd := exec.Command("go", append(args, "leat.dev/leat/cmd/leat")...)
+	cmd := exec.Command("go", append(args, "leat.dev/leat/cmd/"+command)...)
 	if out, err := cmd.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("building leat: %w\n%s", err, out)
+		return "", fmt.Errorf("building %s: %w\n%s", command, err, out)
 	}
 	return bin, nil
 }
