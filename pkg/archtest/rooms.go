@@ -34,6 +34,10 @@ var rooms = map[string]room{
 		"apis/messaging/v1alpha1": "it watches the channels",
 	},
 
+	"served": {
+		"routing": "streams and routes are what is served",
+	},
+
 	"engine/enginetest": {
 		"engine": "it is the proof of this contract",
 	},
@@ -87,18 +91,33 @@ var rooms = map[string]room{
 		"telemetry":       "its observers are put into the rooms",
 	},
 
-	"reconciler/broker": {
+	"reconciler/dataplane": {
 		"routing":       "names of streams and their addresses",
-		"routing/build": "a status says what the data plane will do, so both use the same rules",
+		"routing/build": "a status says what the data plane will do, so both use the same options",
+		"served":        "the data plane is asked what it serves",
+	},
+	"reconciler/dataplane/dataplanetest": {
+		"routing": "names of streams and routes",
+		"served":  "it answers like a data plane",
+	},
+	"reconciler/broker": {
+		"reconciler/dataplane": "the link to the data plane, and what a status tells of it",
+		"routing":              "names of streams and their addresses",
+		"routing/build":        "a status says what the data plane will do, so both use the same rules",
+		"served":               "a Broker is ready once its stream is served",
 	},
 	"reconciler/trigger": {
-		"routing":       "names of streams and their addresses",
-		"routing/build": "a status says what the data plane will do, so both use the same rules",
+		"reconciler/dataplane": "the link to the data plane, and what a status tells of it",
+		"routing":              "names of streams and their addresses",
+		"routing/build":        "a status says what the data plane will do, so both use the same rules",
+		"served":               "a Trigger is ready once its route is served",
 	},
 	"reconciler/channel": {
 		"apis/messaging/v1alpha1": "what it reconciles",
+		"reconciler/dataplane":    "the link to the data plane, and what a status tells of it",
 		"routing":                 "names of streams and their addresses",
 		"routing/build":           "a status says what the data plane will do, so both use the same rules",
+		"served":                  "a subscriber is ready once its route is served",
 	},
 
 	"cli": {
