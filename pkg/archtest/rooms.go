@@ -32,6 +32,24 @@ var rooms = map[string]room{
 		"routing":                 "it is a Source",
 		"routing/build":           "cluster objects become a table the way manifests do",
 		"apis/messaging/v1alpha1": "it watches the channels",
+		"kube/mirror":             "the objects are read by it",
+	},
+
+	"kube/mirror": {},
+	"kube/mirror/mirrortest": {
+		"kube/mirror": "what it serves is mirrored",
+	},
+	"kube/settings": {
+		"kube/mirror":   "the ConfigMaps are read by it",
+		"routing":       "a bad setting is a Problem, as a bad object is",
+		"routing/build": "durations are written the same everywhere",
+	},
+	"kube": {
+		"kube/mirror":        "the API server is reached by it",
+		"kube/settings":      "what the ConfigMaps say",
+		"routing":            "it makes the Source for the server",
+		"routing/kubesource": "the Source of a data plane in a cluster",
+		"server":             "run by it",
 	},
 
 	"served": {
@@ -141,12 +159,12 @@ type ban struct {
 var bans = []ban{
 	{
 		path:   "k8s.io/client-go",
-		but:    []string{"routing/kubesource", "reconciler/..."},
+		but:    []string{"kube/...", "routing/kubesource", "reconciler/..."},
 		reason: "the data plane runs without a cluster, and learns of one through a Source alone",
 	},
 	{
 		path:   "knative.dev",
-		but:    []string{"apis/...", "routing/build", "routing/filesource", "routing/kubesource", "reconciler/..."},
+		but:    []string{"apis/...", "kube", "routing/build", "routing/filesource", "routing/kubesource", "reconciler/..."},
 		reason: "the data plane knows tables, not objects: both ways to run it must mean the same",
 	},
 	{
@@ -178,8 +196,8 @@ var bans = []ban{
 	{
 		path: "net/http",
 		but: []string{
-			"admin", "cloudevent", "cli", "deliver", "dispatch", "ingress", "reconciler/...",
-			"routing/kubesource", "server", "telemetry",
+			"admin", "cloudevent", "cli", "deliver", "dispatch", "ingress", "kube/...", "reconciler/...",
+			"server", "telemetry",
 		},
 		reason: "storage, tables and filters do not know how events travel",
 	},
