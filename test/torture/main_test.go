@@ -1,0 +1,56 @@
+// Package torture runs what goes wrong for long or at a large size: full disks,
+// bad routes, backlogs, hostile senders, dead letter sinks that are down,
+// clocks that jump.
+//
+// go test runs a short version of everything, which asserts nothing about time.
+// make torture runs the long versions, which also measure: -torture.time is how
+// long each of those may go on that have no end of their own.
+package torture
+
+import (
+	"cmp"
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"testing"
+	"time"
+
+	"leat.dev/leat/test/harness"
+)
+
+// The defaults come from the environment, because go test hands its flags to
+// every package that it tests and not every package knows these.
+var (
+	tortureTime = flag.Duration("torture.time", 0, "how long each long version may go on; 0 runs the short ones (default: LEAT_TORTURE_TIME)")
+	seed        = flag.Uint64("seed", 0, "seed of all that is random; 0 takes one from the clock (default: LEAT_SEED)")
+)
+
+func TestMain(m *testing.M) {
+	fromEnvironment("torture.time", "LEAT_TORTURE_TIME")
+	fromEnvironment("seed", "LEAT_SEED")
+	flag.Parse()
+	harness.Main(m)
+}
+
+func fromEnvironment(name, variable string) {
+	value := os.Getenv(variable)
+	if value == "" {
+		return
+	}
+	if err := flag.Set(name, value); err != nil {
+		fmt.Fprintf(os.Stderr, "%s: %v\n", variable, err)
+		os.Exit(2)
+	}
+}
+
+// long says whether the long versions run.
+func long() bool { return *tortureTime > 0 }
+
+// random is the chance of one test; its seed is in the log.
+func random(t *testing.T) *rand.Rand {
+	t.Helper()
+	s := cmp.Or(*seed, uint64(time.Now().UnixNano()))
+	t.Logf("-seed %d", s)
+	return rand.New(rand.NewPCG(s, s))
+}
