@@ -17,6 +17,9 @@ const (
 	ReasonUnavailable = "DataPlaneUnavailable"
 	// ReasonNotServed: the data plane cannot do what the object says.
 	ReasonNotServed = "NotServed"
+	// ReasonIgnored, of a condition that is True: all events arrive, but an
+	// option is not used as it is written.
+	ReasonIgnored = "OptionIgnored"
 )
 
 // The reasons of conditions about features of Knative Eventing.

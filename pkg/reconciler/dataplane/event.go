@@ -10,8 +10,9 @@ import (
 	"knative.dev/pkg/controller"
 )
 
-// Announce records a Warning for each of the conditions that is False now and
-// was not, or was for another reason. An object that stays as it is gets none.
+// Announce records a Warning for each of the conditions that tells of a mistake
+// now and did not, or told of another one. An object that stays as it is gets
+// none.
 func Announce(ctx context.Context, before duckv1.Conditions, now duckv1.KRShaped, conditions ...apis.ConditionType) {
 	recorder := controller.GetEventRecorder(ctx)
 	if recorder == nil {
@@ -19,13 +20,14 @@ func Announce(ctx context.Context, before duckv1.Conditions, now duckv1.KRShaped
 	}
 	for _, t := range conditions {
 		old, c := condition(before, t), condition(now.GetStatus().Conditions, t)
-		if !c.IsFalse() {
-			continue
-		}
-		if !old.IsFalse() || old.Reason != c.Reason || old.Message != c.Message {
+		if mistaken(c) && (!mistaken(old) || old.Reason != c.Reason || old.Message != c.Message) {
 			recorder.Event(now, corev1.EventTypeWarning, cmp.Or(c.Reason, string(t)), c.Message)
 		}
 	}
+}
+
+func mistaken(c *apis.Condition) bool {
+	return c.IsFalse() || (c.IsTrue() && c.Reason == ReasonIgnored)
 }
 
 func condition(list duckv1.Conditions, t apis.ConditionType) *apis.Condition {
