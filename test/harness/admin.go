@@ -16,6 +16,7 @@ type StreamState struct {
 	Name      string       `json:"name"`
 	Gone      bool         `json:"gone"`
 	Head      uint64       `json:"head"`
+	Records   uint64       `json:"records"`
 	Lag       uint64       `json:"lag"`
 	Problem   string       `json:"problem"`
 	Routes    []RouteState `json:"routes"`

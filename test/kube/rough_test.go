@@ -1,0 +1,264 @@
+package kube
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"leat.dev/leat/test/harness"
+)
+
+// A dispatcher that comes back after half a second may be missed by nobody but
+// its senders. A Trigger that is not Ready for longer than this is an outage
+// that somebody is called for.
+const notReadyAfterRestart = 2 * time.Second
+
+// A readyWatch looks at Triggers all the time.
+type readyWatch struct {
+	stop context.CancelFunc
+	done sync.WaitGroup
+	// longest is the longest time that one was not Ready.
+	longest time.Duration
+	last    error
+}
+
+// watchTriggers looks until the watch is ended.
+func (r *room) watchTriggers() *readyWatch {
+	ctx, stop := context.WithCancel(context.Background())
+	a := &readyWatch{stop: stop}
+	a.done.Go(func() {
+		since := map[string]time.Time{}
+		for ctx.Err() == nil {
+			list, err := r.triggers.List(ctx, metav1.ListOptions{ResourceVersion: "0"})
+			if err != nil {
+				continue
+			}
+			for i := range list.Items {
+				tr := &list.Items[i]
+				err := ready(tr)
+				if err == nil {
+					delete(since, tr.Name)
+					continue
+				}
+				if _, ok := since[tr.Name]; !ok {
+					since[tr.Name] = time.Now()
+				}
+				a.last = err
+				a.longest = max(a.longest, time.Since(since[tr.Name]))
+			}
+			pause(ctx, tick)
+		}
+	})
+	r.t.Cleanup(func() { _, _ = a.end() })
+	return a
+}
+
+// end returns the longest time that a Trigger was not Ready, and its status.
+func (a *readyWatch) end() (time.Duration, error) {
+	a.stop()
+	a.done.Wait()
+	return a.longest, a.last
+}
+
+func pause(ctx context.Context, d time.Duration) {
+	select {
+	case <-time.After(d):
+	case <-ctx.Done():
+	}
+}
+
+// must fails the test on an error.
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// A dispatcher that is killed again and again loses nothing that it has
+// acknowledged, and no Trigger is NotReady for it: it is back before somebody
+// has to know.
+func TestDispatcherKilledUnderLoad(t *testing.T) {
+	w := rough(t)
+	r := w.room(t)
+	var targets []target
+	var subs []*harness.Subscriber
+	for _, name := range []string{"orders", "returns"} {
+		r.broker(name)
+		targets = append(targets, r.target(t, r.waitBroker(name).Status.Address))
+		sub := harness.NewSubscriber(t, nil)
+		subs = append(subs, sub)
+		r.trigger(name, name, sub.URL)
+	}
+	r.waitTriggers(2)
+	watch := r.watchTriggers()
+	loads := []*load{startLoad(t, targets[0]), startLoad(t, targets[1])}
+	for range 4 {
+		loads[0].waitMore(100)
+		must(t, w.dispatcher.kill())
+		must(t, w.dispatcher.start())
+		must(t, w.waitDispatcher(t.Context()))
+	}
+	loads[0].waitMore(100)
+	for i, l := range loads {
+		acked := l.end()
+		waitDelivered(t, acked, subs[i])
+		t.Logf("%d events were acknowledged and delivered; the longest pause was %v", len(acked), l.pause())
+	}
+	r.waitTriggers(2)
+	if d, status := watch.end(); d > notReadyAfterRestart {
+		t.Errorf("a Trigger was not Ready for %v: %v", d, status)
+	}
+}
+
+// A dispatcher that stays away is told of, and its return as well.
+func TestDispatcherAway(t *testing.T) {
+	w := rough(t)
+	r := w.room(t)
+	sub := harness.NewSubscriber(t, nil)
+	r.broker("orders")
+	to := r.target(t, r.waitBroker("orders").Status.Address)
+	r.trigger("all", "orders", sub.URL)
+	r.waitTrigger("all")
+	must(t, w.dispatcher.stop())
+	r.waitTriggerSays("all", "SubscriptionReady", "DataPlaneUnavailable", "")
+	r.waitBrokerSays("orders", "IngressReady", "DataPlaneUnavailable", "")
+	must(t, w.dispatcher.start())
+	r.waitBroker("orders")
+	r.waitTrigger("all")
+	to.send(t, "1")
+	sub.WaitEvent(t, "1")
+}
+
+// Without a controller events flow, and what has changed meanwhile is done when
+// it is back. It writes nothing where nothing has changed.
+func TestControllerKilled(t *testing.T) {
+	w := rough(t)
+	r := w.room(t)
+	sub := harness.NewSubscriber(t, nil)
+	r.everything(sub)
+	to := r.target(t, r.waitBroker("orders").Status.Address)
+	l := startLoad(t, to)
+	l.waitMore(20)
+
+	must(t, w.controller.kill())
+	before := r.versions()
+	r.trigger("late", "orders", sub.URL, forType("late"))
+	l.waitMore(100)
+	must(t, w.controller.start())
+	r.waitTrigger("late")
+	to.sendTyped(t, "late", "late")
+	sub.WaitEvent(t, "late")
+	waitDelivered(t, l.end(), sub)
+
+	r.mustNotChange(before)
+}
+
+// The second controller takes over when the first is gone.
+func TestLeaderElection(t *testing.T) {
+	w := rough(t)
+	r := w.room(t)
+	sub := harness.NewSubscriber(t, nil)
+	r.broker("orders")
+	to := r.target(t, r.waitBroker("orders").Status.Address)
+	// The first one has done that, so it leads.
+	second, err := w.newController(t.Context(), "leat-controller-1")
+	must(t, err)
+	w.others = append(w.others, second)
+	must(t, second.start())
+	second.waitLog(t, "attempting to acquire leader lease")
+
+	first := w.controller
+	for i, leader := range []*program{first, second, first} {
+		must(t, leader.kill())
+		name := fmt.Sprintf("t%d", i)
+		r.trigger(name, "orders", sub.URL+"/"+name, forType(name))
+		from := time.Now()
+		r.waitTrigger(name)
+		t.Logf("%v after a leader was killed, the next one had a Trigger Ready", time.Since(from))
+		to.sendTyped(t, name, name)
+		sub.WaitEvent(t, name)
+		must(t, leader.start())
+	}
+}
+
+// While the API server hangs or is gone, events flow, and what is Ready stays
+// Ready. Afterwards all goes on.
+func TestAPIServerAway(t *testing.T) {
+	for name, away := range map[string]func(t *testing.T, w *world, meanwhile func()){
+		"hanging": func(t *testing.T, w *world, meanwhile func()) {
+			must(t, w.apiserver.signal(syscall.SIGSTOP))
+			meanwhile()
+			must(t, w.apiserver.signal(syscall.SIGCONT))
+		},
+		"gone": func(t *testing.T, w *world, meanwhile func()) {
+			must(t, w.apiserver.kill())
+			meanwhile()
+			must(t, w.apiserver.start())
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := rough(t)
+			r := w.room(t)
+			sub := harness.NewSubscriber(t, nil)
+			r.broker("orders")
+			to := r.target(t, r.waitBroker("orders").Status.Address)
+			r.trigger("all", "orders", sub.URL)
+			r.waitTrigger("all")
+			l := startLoad(t, to)
+			l.waitMore(50)
+			before := r.versions()
+
+			away(t, w, func() {
+				pause(t.Context(), 10*time.Second)
+				acked := l.acknowledged()
+				waitDelivered(t, acked, sub)
+			})
+			must(t, w.waitReady(t.Context()))
+			back := time.Now()
+			r.trigger("late", "orders", sub.URL, forType("late"))
+			r.waitTrigger("late")
+			t.Logf("a new Trigger was Ready %v after the API server was back", time.Since(back))
+			to.sendTyped(t, "late", "late")
+			sub.WaitEvent(t, "late")
+			waitDelivered(t, l.end(), sub)
+			if p := l.pause(); p > 2*time.Second {
+				t.Errorf("no event was acknowledged for %v", p)
+			}
+			r.mustNotChange(before)
+		})
+	}
+}
+
+// A dispatcher that starts while the API server is away does not know what to
+// serve. It says so, refuses nothing that it will have to take, and serves all
+// when it knows.
+func TestDispatcherStartsWithoutAPIServer(t *testing.T) {
+	w := rough(t)
+	r := w.room(t)
+	sub := harness.NewSubscriber(t, nil)
+	r.broker("orders")
+	to := r.target(t, r.waitBroker("orders").Status.Address)
+	r.trigger("all", "orders", sub.URL)
+	r.waitTrigger("all")
+	l := startLoad(t, to)
+	l.waitMore(50)
+
+	must(t, w.apiserver.kill())
+	must(t, w.dispatcher.kill())
+	must(t, w.dispatcher.start())
+	if err := poll(t.Context(), 3*time.Second, w.dispatcherReady); err == nil {
+		t.Error("the dispatcher is ready, but it cannot know what it has to serve")
+	}
+	must(t, w.apiserver.start())
+	must(t, w.waitReady(t.Context()))
+	must(t, w.waitDispatcher(t.Context()))
+	l.waitMore(50)
+	waitDelivered(t, l.end(), sub)
+	r.waitTrigger("all")
+}

@@ -1,0 +1,89 @@
+package kube
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+)
+
+// logLines is how much of a log is shown when something failed.
+const logLines = 150
+
+// A worldSet is where tests get their worlds from.
+type worldSet struct {
+	dir string
+	// start starts the shared one, once.
+	start func() (*world, error)
+	// calm is the shared one, nil until it was started.
+	calm *world
+	// few is how many worlds of one test alone are there at a time: each needs
+	// a kube-apiserver of 300 MB.
+	few chan struct{}
+}
+
+var worlds *worldSet
+
+func newWorlds(dir string) *worldSet {
+	s := &worldSet{dir: dir, few: make(chan struct{}, 2)}
+	s.start = sync.OnceValues(func() (*world, error) {
+		var err error
+		s.calm, err = startWorld(context.Background(), filepath.Join(dir, "calm"))
+		return s.calm, err
+	})
+	return s
+}
+
+// close ends the shared world, and shows its logs if something went wrong.
+func (s *worldSet) close(failed bool) error {
+	if s.calm == nil {
+		return nil
+	}
+	err := s.calm.close()
+	if failed || err != nil {
+		for _, p := range s.calm.programs() {
+			fmt.Fprintf(os.Stderr, "---- the end of %s ----\n%s\n", p.log, p.tail(logLines))
+		}
+	}
+	return err
+}
+
+// calm is the world that tests share; nobody stops a program of it. The test
+// runs beside others.
+func calm(t *testing.T) *world {
+	t.Helper()
+	t.Parallel()
+	w, err := worlds.start()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return w
+}
+
+// rough is a world of this test alone, which may stop what it likes. The test
+// runs beside others.
+func rough(t *testing.T) *world {
+	t.Helper()
+	t.Parallel()
+	worlds.few <- struct{}{}
+	t.Cleanup(func() { <-worlds.few })
+	w, err := startWorld(context.Background(), filepath.Join(worlds.dir, t.Name()))
+	if w != nil {
+		t.Cleanup(func() {
+			if err := w.close(); err != nil {
+				t.Error(err)
+			}
+			if t.Failed() {
+				for _, p := range w.programs() {
+					t.Logf("---- the end of %s ----\n%s", p.log, p.tail(logLines))
+				}
+			}
+		})
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return w
+}
