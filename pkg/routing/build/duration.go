@@ -70,6 +70,10 @@ func parseISO(s string) (time.Duration, error) {
 	return time.Duration(math.Round(total)), nil
 }
 
+// ParseDuration reads a duration as annotations and settings have it: a Go
+// duration (48h) or an ISO-8601 one (P2D) that is not negative.
+func ParseDuration(s string) (time.Duration, error) { return parseDuration(s) }
+
 // parseDuration reads a Go duration (48h) or an ISO-8601 one (P2D).
 func parseDuration(s string) (time.Duration, error) {
 	if len(s) > maxDurationText {
