@@ -38,9 +38,6 @@ type Options[T Object] struct {
 	Kind string
 	// Selector restricts the objects to those whose fields it names.
 	Selector string
-	// NoStreaming lists in pages instead of by streaming. Fake clients do not
-	// know the latter.
-	NoStreaming bool
 	// Trim drops what nobody needs of an object before it is kept. It may be
 	// called twice with an object.
 	Trim func(T)
@@ -77,7 +74,7 @@ func New[T Object, L runtime.Object](c Client[L], o Options[T]) *Mirror[T] {
 	m := &Mirror[T]{store: store[T]{
 		objects: map[types.NamespacedName]T{}, trim: o.Trim, changed: o.Changed, loaded: make(chan struct{}),
 	}}
-	r := &reader[L]{client: c, selector: o.Selector, noStreaming: o.NoStreaming,
+	r := &reader[L]{client: c, selector: o.Selector,
 		health: health{kind: o.Kind, log: o.Log, tell: o.Unreadable}}
 	var expected T
 	m.reflector = cache.NewReflectorWithOptions(r, expected, &m.store, cache.ReflectorOptions{

@@ -23,19 +23,15 @@ const (
 // reader reads one kind for a reflector, and does not let go of a request that
 // fails because the API server is away or does not permit it yet.
 type reader[L runtime.Object] struct {
-	client      Client[L]
-	selector    string
-	noStreaming bool
-	health      health
+	client   Client[L]
+	selector string
+	health   health
 }
 
 var _ interface {
 	cache.ListerWatcher
 	cache.ListerWatcherWithContext
 } = (*reader[runtime.Object])(nil)
-
-// IsWatchListSemanticsUnSupported is what reflectors ask for.
-func (r *reader[L]) IsWatchListSemanticsUnSupported() bool { return r.noStreaming }
 
 // ListWithContext lists what is there now. A reflector would be content with
 // any state, also with one from before this process began: an API server whose
