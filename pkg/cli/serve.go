@@ -5,7 +5,6 @@ import (
 	"io"
 	"log/slog"
 	"os"
-	"runtime/debug"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -50,7 +49,7 @@ takes effect within a second.`,
 			if err != nil {
 				return err
 			}
-			tuneGC()
+			server.TuneGC(softMemory)
 			return server.Run(cmd.Context(), f.options(version, logger))
 		},
 	}
@@ -98,16 +97,6 @@ func (f *serveFlags) options(version string, logger *slog.Logger) server.Options
 			logger.Error("leat must stop: " + msg)
 			os.Exit(1)
 		},
-	}
-}
-
-// tuneGC lets garbage grow to five times of what is in use, up to a bound: what
-// is in use is little and the hot path makes garbage fast. GOGC and GOMEMLIMIT
-// have their meaning where they are set.
-func tuneGC() {
-	if os.Getenv("GOGC") == "" && os.Getenv("GOMEMLIMIT") == "" {
-		debug.SetGCPercent(400)
-		debug.SetMemoryLimit(softMemory)
 	}
 }
 
