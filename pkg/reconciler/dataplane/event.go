@@ -5,15 +5,22 @@ import (
 	"context"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"knative.dev/pkg/apis"
 	duckv1 "knative.dev/pkg/apis/duck/v1"
 	"knative.dev/pkg/controller"
 )
 
+// Object is what is reconciled.
+type Object interface {
+	runtime.Object
+	duckv1.KRShaped
+}
+
 // Announce records a Warning for each of the conditions that tells of a mistake
 // now and did not, or told of another one. An object that stays as it is gets
 // none.
-func Announce(ctx context.Context, before duckv1.Conditions, now duckv1.KRShaped, conditions ...apis.ConditionType) {
+func Announce(ctx context.Context, before duckv1.Conditions, now Object, conditions ...apis.ConditionType) {
 	recorder := controller.GetEventRecorder(ctx)
 	if recorder == nil {
 		return

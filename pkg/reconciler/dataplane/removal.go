@@ -7,7 +7,6 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
-	duckv1 "knative.dev/pkg/apis/duck/v1"
 	"knative.dev/pkg/controller"
 	"knative.dev/pkg/logging"
 	"knative.dev/pkg/reconciler"
@@ -38,7 +37,7 @@ type Removal struct {
 // Await returns nil once nothing is stored any more of the stream of an object
 // that is being deleted, else an error that asks for another try later. An
 // object that waits for long gets one event that says why.
-func (r *Removal) Await(ctx context.Context, asker served.Asker, object duckv1.KRShaped, name routing.StreamName) reconciler.Event {
+func (r *Removal) Await(ctx context.Context, asker served.Asker, object Object, name routing.StreamName) reconciler.Event {
 	uid := object.GetUID()
 	if asker.Removed(name, string(uid)) {
 		r.tell(uid, false)
