@@ -142,6 +142,8 @@ func (w *world) asPod(ctx context.Context, p *program, pod corev1.PodSpec, own m
 	for name, value := range own {
 		p.env = append(p.env, name+"="+value)
 	}
+	// Pods find it in /etc/resolv.conf; that of this machine is of no interest.
+	p.env = append(p.env, "CLUSTER_DOMAIN=cluster.local")
 	hours := int64(24 * 3600)
 	token, err := w.kube.CoreV1().ServiceAccounts(system).CreateToken(ctx, pod.ServiceAccountName,
 		&authenticationv1.TokenRequest{Spec: authenticationv1.TokenRequestSpec{ExpirationSeconds: &hours}}, metav1.CreateOptions{})
