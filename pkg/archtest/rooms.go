@@ -106,6 +106,7 @@ var rooms = map[string]room{
 		"engine/embedded": "the engine of a standalone data plane",
 		"ingress":         "run by it",
 		"routing":         "it runs a Source",
+		"served":          "it tells what it serves",
 		"telemetry":       "its observers are put into the rooms",
 	},
 
@@ -197,7 +198,7 @@ var bans = []ban{
 		path: "net/http",
 		but: []string{
 			"admin", "cloudevent", "cli", "deliver", "dispatch", "ingress", "kube/...", "reconciler/...",
-			"server", "telemetry",
+			"served", "server", "telemetry",
 		},
 		reason: "storage, tables and filters do not know how events travel",
 	},
