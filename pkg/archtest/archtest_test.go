@@ -20,11 +20,12 @@ func load(t *testing.T) []file {
 	return files
 }
 
-// production returns the files of pkg that are no tests, by room.
+// production returns the files of pkg that are no tests, by room. What is
+// generated depends on what its generator chose.
 func production(files []file) map[string][]file {
 	byRoom := map[string][]file{}
 	for _, f := range files {
-		if name, ok := strings.CutPrefix(f.folder(), "pkg/"); ok && !f.test {
+		if name, ok := strings.CutPrefix(f.folder(), "pkg/"); ok && !f.test && !f.generated {
 			byRoom[name] = append(byRoom[name], f)
 		}
 	}

@@ -165,7 +165,7 @@ var bans = []ban{
 	},
 	{
 		path:   "knative.dev",
-		but:    []string{"apis/...", "kube", "routing/build", "routing/filesource", "routing/kubesource", "reconciler/..."},
+		but:    []string{"apis/...", "kube/...", "routing/build", "routing/filesource", "routing/kubesource", "reconciler/..."},
 		reason: "the data plane knows tables, not objects: both ways to run it must mean the same",
 	},
 	{
