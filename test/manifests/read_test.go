@@ -107,6 +107,7 @@ func of[T runtime.Object](objects []object) map[string]T {
 // clusterScoped are the kinds without a namespace.
 var clusterScoped = map[string]bool{
 	"ClusterRole": true, "ClusterRoleBinding": true, "CustomResourceDefinition": true,
+	"ValidatingAdmissionPolicy": true, "ValidatingAdmissionPolicyBinding": true,
 }
 
 func TestEveryObjectIsLabelledAndInItsPlace(t *testing.T) {
