@@ -11,7 +11,9 @@ import (
 	"fmt"
 	"slices"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	eventingduckv1 "knative.dev/eventing/pkg/apis/duck/v1"
 	"knative.dev/eventing/pkg/apis/eventing"
 	eventingv1 "knative.dev/eventing/pkg/apis/eventing/v1"
 	messagingv1 "knative.dev/eventing/pkg/apis/messaging/v1"
@@ -52,13 +54,15 @@ type Options struct {
 }
 
 // Streams builds all streams with their routes, and says what could not be
-// taken as it is. The same objects in any order give the same streams and
+// taken as it is. Brokers, Triggers and channels that are being deleted are left
+// out: see Removed. The same objects in any order give the same streams and
 // problems, as long as no two of them are the same.
 func Streams(in Input, opts Options) (map[routing.StreamName]*routing.Stream, []routing.Problem) {
 	b := &builder{
 		opts:    opts,
 		parents: make(map[routing.StreamName]*parent),
 		others:  make(map[routing.StreamName]bool),
+		leaving: make(map[routing.StreamName]bool),
 		byUID:   make(map[types.UID]*messagingv1.Subscription),
 		byName:  make(map[types.NamespacedName]*messagingv1.Subscription),
 	}
@@ -87,7 +91,9 @@ type builder struct {
 	opts    Options
 	parents map[routing.StreamName]*parent
 	// others are Brokers of another class: their Triggers are not ours to judge.
-	others   map[routing.StreamName]bool
+	others map[routing.StreamName]bool
+	// leaving are Brokers that are being deleted.
+	leaving  map[routing.StreamName]bool
 	byUID    map[types.UID]*messagingv1.Subscription
 	byName   map[types.NamespacedName]*messagingv1.Subscription
 	problems []routing.Problem
@@ -101,6 +107,7 @@ type parent struct {
 	// delivery has no dead letter sink: that is inherited on its own.
 	delivery routing.Delivery
 	sink     sink
+	options  options
 }
 
 func (b *builder) problem(object, format string, args ...any) {
@@ -109,24 +116,39 @@ func (b *builder) problem(object, format string, args ...any) {
 
 func (b *builder) broker(broker *eventingv1.Broker) {
 	name := routing.StreamName{Kind: routing.Broker, Namespace: broker.Namespace, Name: broker.Name}
-	if broker.Annotations[eventing.BrokerClassKey] != BrokerClass {
+	switch {
+	case broker.Annotations[eventing.BrokerClassKey] != BrokerClass:
 		b.others[name] = true
+		return
+	case broker.DeletionTimestamp != nil:
+		b.leaving[name] = true
 		return
 	}
 	object := "Broker " + broker.Namespace + "/" + broker.Name
+	p := b.parent(object, name, &broker.ObjectMeta, broker.Status.Annotations, broker.Spec.Delivery)
+	p.delivery = b.defaulted(object, broker.Spec.Delivery, broker.Status.Annotations, p.delivery)
+	p.sink = deadLetterSink(broker.Spec.Delivery, broker.Status.DeliveryStatus,
+		message(&broker.Status, eventingv1.BrokerConditionDeadLetterSinkResolved))
+}
+
+// parent adds a stream without routes, and what its routes inherit but for the
+// dead letter sink.
+func (b *builder) parent(object string, name routing.StreamName, meta *metav1.ObjectMeta, status map[string]string,
+	spec *eventingduckv1.DeliverySpec,
+) *parent {
 	p := &parent{
-		ids: make(map[string]bool),
-		stream: &routing.Stream{
-			Name: name, UID: string(broker.UID), Retention: b.retention(object, broker.Annotations),
-		},
-		delivery: defaultDelivery(),
-		sink: deadLetterSink(broker.Spec.Delivery, broker.Status.DeliveryStatus,
-			message(&broker.Status, eventingv1.BrokerConditionDeadLetterSinkResolved)),
+		stream: &routing.Stream{Name: name, UID: string(meta.UID)}, ids: make(map[string]bool), delivery: defaultDelivery(),
 	}
-	if !saysNothing(broker.Spec.Delivery) {
-		p.delivery = b.delivery(object, broker.Spec.Delivery)
+	if !saysNothing(spec) {
+		p.delivery = b.delivery(object, spec)
+	}
+	p.options = defaultOptions
+	for _, annotations := range []map[string]string{status, meta.Annotations} {
+		p.options = b.options(object, annotations, p.options)
+		p.stream.Retention = b.retention(object, annotations, p.stream.Retention)
 	}
 	b.parents[name] = p
+	return p
 }
 
 // finish puts everything in order and finds the destinations that lead back to

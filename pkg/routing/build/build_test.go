@@ -304,7 +304,7 @@ func TestAnnotations(t *testing.T) {
 	}
 	number := func(value string) string {
 		return "Trigger shop/a: annotation leat.dev/max-in-flight is " + value +
-			", but must be a whole number from 1 to 10000; the default 100 is used"
+			", but must be a whole number from 1 to 10000; 100 is used"
 	}
 	tests := []struct {
 		annotation, value string
@@ -319,11 +319,11 @@ func TestAnnotations(t *testing.T) {
 		{build.DeliveryOrderAnnotation, "ordered", func(r *routing.Route) bool { return r.Ordered }, ""},
 		{build.DeliveryOrderAnnotation, "unordered", func(r *routing.Route) bool { return !r.Ordered }, ""},
 		{build.DeliveryOrderAnnotation, "Ordered", func(r *routing.Route) bool { return !r.Ordered },
-			`Trigger shop/a: annotation leat.dev/delivery-order is "Ordered", but must be unordered or ordered; the default unordered is used`},
+			`Trigger shop/a: annotation leat.dev/delivery-order is "Ordered", but must be unordered or ordered; unordered is used`},
 		{build.StartAnnotation, "earliest", func(r *routing.Route) bool { return r.FromEarliest }, ""},
 		{build.StartAnnotation, "latest", func(r *routing.Route) bool { return !r.FromEarliest }, ""},
 		{build.StartAnnotation, "first", func(r *routing.Route) bool { return !r.FromEarliest },
-			`Trigger shop/a: annotation leat.dev/start is "first", but must be latest or earliest; the default latest is used`},
+			`Trigger shop/a: annotation leat.dev/start is "first", but must be latest or earliest; latest is used`},
 	}
 	for _, tt := range tests {
 		t.Run(tt.annotation+"="+tt.value, func(t *testing.T) {

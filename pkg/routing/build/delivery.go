@@ -53,42 +53,76 @@ func (b *builder) delivery(object string, spec *eventingduckv1.DeliverySpec) rou
 				quote(string(p)), d.Backoff)
 		}
 	}
+	if spec.BackoffDelay != nil {
+		d.BackoffDelay, _ = b.duration(object, "spec.delivery.backoffDelay", *spec.BackoffDelay, maxDelay, d.BackoffDelay)
+	}
 	if spec.Format != nil {
-		switch f := routing.Format(*spec.Format); f {
-		case routing.FormatBinary, routing.FormatJSON:
-			d.Format = f
-		default:
-			b.problem(object, "spec.delivery.format is %s, but must be binary or json; binary is used", quote(string(f)))
-		}
+		d.Format = b.format(object, "spec.delivery.format", string(*spec.Format))
 	}
-	if v, ok := b.duration(object, "backoffDelay", spec.BackoffDelay, maxDelay); ok {
-		d.BackoffDelay = v
+	if spec.RetryAfterMax != nil {
+		d.RetryAfterMax = b.retryAfterMax(object, "spec.delivery.retryAfterMax", *spec.RetryAfterMax)
 	}
-	if v, ok := b.duration(object, "retryAfterMax", spec.RetryAfterMax, maxRetryAfter); ok {
-		d.RetryAfterMax = &v
-	}
-	if v, ok := b.duration(object, "timeout", spec.Timeout, maxTimeout); ok {
-		if v == 0 {
-			b.problem(object, "spec.delivery.timeout is %s, but must be more than zero; the default is used", quote(*spec.Timeout))
-		}
-		d.Timeout = v
+	if spec.Timeout != nil {
+		d.Timeout = b.timeout(object, "spec.delivery.timeout", *spec.Timeout)
 	}
 	return d
 }
 
-// duration reads one field of a DeliverySpec. It is not ok if the field is
-// empty or wrong, and cut to limit if it is longer.
-func (b *builder) duration(object, field string, value *string, limit time.Duration) (d time.Duration, ok bool) {
-	if value == nil {
-		return 0, false
+// defaulted is what a Broker's status says about the fields that its spec
+// leaves out.
+func (b *builder) defaulted(object string, spec *eventingduckv1.DeliverySpec, status map[string]string, d routing.Delivery) routing.Delivery {
+	if spec == nil {
+		spec = &eventingduckv1.DeliverySpec{}
 	}
-	d, err := parseISO(*value)
+	if value, ok := status[DeliveryFormatAnnotation]; ok && spec.Format == nil {
+		d.Format = b.format(object, "status.annotations "+DeliveryFormatAnnotation, value)
+	}
+	if value, ok := status[DeliveryRetryAfterMaxAnnotation]; ok && spec.RetryAfterMax == nil {
+		d.RetryAfterMax = b.retryAfterMax(object, "status.annotations "+DeliveryRetryAfterMaxAnnotation, value)
+	}
+	if value, ok := status[DeliveryTimeoutAnnotation]; ok && spec.Timeout == nil {
+		d.Timeout = b.timeout(object, "status.annotations "+DeliveryTimeoutAnnotation, value)
+	}
+	return d
+}
+
+// format reads a field of that name.
+func (b *builder) format(object, field, value string) routing.Format {
+	switch f := routing.Format(value); f {
+	case routing.FormatBinary, routing.FormatJSON:
+		return f
+	}
+	b.problem(object, "%s is %s, but must be binary or json; binary is used", field, quote(value))
+	return ""
+}
+
+// retryAfterMax reads a field of that name; nil is the default.
+func (b *builder) retryAfterMax(object, field, value string) *time.Duration {
+	if d, ok := b.duration(object, field, value, maxRetryAfter, 0); ok {
+		return &d
+	}
+	return nil
+}
+
+// timeout reads a field of that name; zero is the default.
+func (b *builder) timeout(object, field, value string) time.Duration {
+	d, ok := b.duration(object, field, value, maxTimeout, 0)
+	if ok && d == 0 {
+		b.problem(object, "%s is %s, but must be more than zero; the default is used", field, quote(value))
+	}
+	return d
+}
+
+// duration reads a field of that name. It is not ok, and otherwise, if it is
+// wrong, and cut to limit if it is longer.
+func (b *builder) duration(object, field, value string, limit, otherwise time.Duration) (d time.Duration, ok bool) {
+	d, err := parseISO(value)
 	if err != nil {
-		b.problem(object, "spec.delivery.%s is %s: %v; the default is used", field, quote(*value), err)
-		return 0, false
+		b.problem(object, "%s is %s: %v; the default is used", field, quote(value), err)
+		return otherwise, false
 	}
 	if d > limit {
-		b.problem(object, "spec.delivery.%s is %s, but at most %s is possible; that is used", field, quote(*value), limit)
+		b.problem(object, "%s is %s, but at most %s is possible; that is used", field, quote(value), limit)
 		return limit, true
 	}
 	return d, true

@@ -34,10 +34,13 @@ func routeID(kind, namespace, name string, uid types.UID) string {
 }
 
 func (b *builder) trigger(t *eventingv1.Trigger) {
+	if t.DeletionTimestamp != nil {
+		return
+	}
 	r := &routing.Route{
 		ID:   routeID(kindTrigger, t.Namespace, t.Name, t.UID),
 		Kind: kindTrigger, Namespace: t.Namespace, Name: t.Name,
-		Stream: brokerOf(t),
+		Stream: BrokerOf(t),
 		Filter: filter(&t.Spec),
 	}
 	if b.others[r.Stream] {
@@ -48,11 +51,15 @@ func (b *builder) trigger(t *eventingv1.Trigger) {
 		return
 	}
 	p := b.parents[r.Stream]
+	if p == nil && b.leaving[r.Stream] {
+		b.problem(r.String(), "Broker %s/%s is being deleted", r.Stream.Namespace, r.Stream.Name)
+		return
+	}
 	if p == nil {
 		b.problem(r.String(), "Broker %s/%s does not exist", r.Stream.Namespace, r.Stream.Name)
 		return
 	}
-	b.annotate(r, t.Annotations)
+	b.options(r.String(), t.Annotations, p.options).set(r)
 	dest, missing := destination(t.Status.SubscriberURI, t.Status.SubscriberCACerts, t.Status.SubscriberAudience)
 	if missing == notResolved {
 		missing = cmp.Or(message(&t.Status, eventingv1.TriggerConditionSubscriberResolved), missing)
@@ -65,8 +72,9 @@ func (b *builder) trigger(t *eventingv1.Trigger) {
 	b.add(p, r)
 }
 
-// brokerOf is the Broker whose events a Trigger gets.
-func brokerOf(t *eventingv1.Trigger) routing.StreamName {
+// BrokerOf is the stream of the Broker whose events a Trigger gets, whether
+// there is such a Broker or not.
+func BrokerOf(t *eventingv1.Trigger) routing.StreamName {
 	name := routing.StreamName{Kind: routing.Broker, Namespace: t.Namespace, Name: t.Spec.Broker}
 	if ref := t.Spec.BrokerRef; ref != nil {
 		name.Namespace, name.Name = cmp.Or(ref.Namespace, t.Namespace), ref.Name
@@ -75,22 +83,15 @@ func brokerOf(t *eventingv1.Trigger) routing.StreamName {
 }
 
 func (b *builder) channel(c *v1alpha1.LeatChannel) {
+	if c.DeletionTimestamp != nil {
+		return
+	}
 	object := "LeatChannel " + c.Namespace + "/" + c.Name
 	name := routing.StreamName{Kind: routing.Channel, Namespace: c.Namespace, Name: c.Name}
-	p := &parent{
-		ids: make(map[string]bool),
-		stream: &routing.Stream{
-			Name: name, UID: string(c.UID), Hosts: hosts(c.Namespace, c.Name, b.opts.ClusterDomain),
-			Retention: b.retention(object, c.Annotations),
-		},
-		delivery: defaultDelivery(),
-		sink: deadLetterSink(c.Spec.Delivery, c.Status.DeliveryStatus,
-			message(&c.Status.Status, eventingv1.BrokerConditionDeadLetterSinkResolved)),
-	}
-	if !saysNothing(c.Spec.Delivery) {
-		p.delivery = b.delivery(object, c.Spec.Delivery)
-	}
-	b.parents[name] = p
+	p := b.parent(object, name, &c.ObjectMeta, c.Status.Annotations, c.Spec.Delivery)
+	p.stream.Hosts = hosts(c.Namespace, c.Name, b.opts.ClusterDomain)
+	p.sink = deadLetterSink(c.Spec.Delivery, c.Status.DeliveryStatus,
+		message(&c.Status.Status, eventingv1.BrokerConditionDeadLetterSinkResolved))
 	for i := range c.Spec.Subscribers {
 		b.subscriber(object, c, &c.Spec.Subscribers[i], p)
 	}
@@ -119,7 +120,7 @@ func (b *builder) subscriber(object string, c *v1alpha1.LeatChannel, s *eventing
 		return
 	}
 	r.ID = routeID(kindSubscription, r.Namespace, r.Name, s.UID)
-	b.annotate(r, annotations)
+	b.options(r.String(), annotations, p.options).set(r)
 	b.destinations(r, s, condition)
 	b.deliver(r, delivery, subscriberSink(s, delivery), p)
 	b.add(p, r)

@@ -1,6 +1,8 @@
 package build_test
 
 import (
+	"slices"
+	"strings"
 	"testing"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -123,4 +125,19 @@ func onlyRoute(t *testing.T, all map[routing.StreamName]*routing.Stream, name ro
 		t.Fatalf("%s has not one route: %+v", name, all[name])
 	}
 	return all[name].Routes[0]
+}
+
+// problemsOf are the problems of objects: name, problems separated by |, name,
+// problems and so on.
+func problemsOf(namesAndProblems ...string) []string {
+	var list []string
+	for i := 0; i < len(namesAndProblems); i += 2 {
+		for _, p := range strings.Split(namesAndProblems[i+1], "|") {
+			if p != "" {
+				list = append(list, namesAndProblems[i]+": "+p)
+			}
+		}
+	}
+	slices.Sort(list)
+	return list
 }

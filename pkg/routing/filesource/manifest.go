@@ -126,8 +126,9 @@ func read(data []byte) document {
 	}
 	obj.SetNamespace(head.Metadata.Namespace)
 	// A file's object is the same as long as it has the same name, wherever the
-	// manifest was exported from.
+	// manifest was exported from, and is there as long as it is in the file.
 	obj.SetUID("")
+	obj.SetDeletionTimestamp(nil)
 	if err := complete(obj); err != nil {
 		doc.problem = err.Error()
 		return doc

@@ -92,6 +92,7 @@ metadata:
   uid: 11111111-2222-3333-4444-555555555555
   resourceVersion: "7"
   creationTimestamp: null
+  deletionTimestamp: "2026-01-01T00:00:00Z"
 spec:
   broker: main
   subscriber: {uri: http://here}
