@@ -41,7 +41,10 @@ func (a *api) letters(r *http.Request) (routing.StreamName, string, engine.Strea
 	if _, ok := slices.BinarySearch(stored, name); !ok {
 		return stream, id, nil, missing
 	}
-	s, err := a.Engine.Stream(r.Context(), engine.StreamSpec{Name: name, Retention: engine.KeepForever})
+	s, err := a.Engine.Stream(r.Context(), engine.StreamSpec{Name: name, Retention: engine.KeepAsIs})
+	if errors.Is(err, engine.ErrNoStream) { // removed a moment ago
+		return stream, id, nil, missing
+	}
 	return stream, id, s, err
 }
 
@@ -167,7 +170,10 @@ func (a *api) stores(r *http.Request) (any, error) {
 		if !ok {
 			continue
 		}
-		s, err := a.Engine.Stream(r.Context(), engine.StreamSpec{Name: name, Retention: engine.KeepForever})
+		s, err := a.Engine.Stream(r.Context(), engine.StreamSpec{Name: name, Retention: engine.KeepAsIs})
+		if errors.Is(err, engine.ErrNoStream) {
+			continue
+		}
 		if err != nil {
 			return nil, err
 		}

@@ -2,6 +2,7 @@ package admin
 
 import (
 	"context"
+	"errors"
 	"net/http"
 
 	"leat.dev/leat/pkg/engine"
@@ -17,11 +18,10 @@ func (a *api) gone(ctx context.Context, s *snapshot) ([]Stream, error) {
 		if !ok || s.table.Streams[name] != nil {
 			continue
 		}
-		stream, err := a.Engine.Stream(ctx, engine.StreamSpec{Name: text, Retention: engine.KeepAsIs})
-		if err != nil {
-			return nil, err
+		state, err := a.streamState(ctx, text)
+		if errors.Is(err, engine.ErrNoStream) || errors.Is(err, engine.ErrClosed) {
+			continue // removed a moment ago
 		}
-		state, err := stream.State(ctx)
 		if err != nil {
 			return nil, err
 		}

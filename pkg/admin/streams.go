@@ -3,6 +3,7 @@ package admin
 import (
 	"cmp"
 	"context"
+	"errors"
 	"maps"
 	"net/http"
 	"net/url"
@@ -135,7 +136,10 @@ func (a *api) show(ctx context.Context, s *snapshot, stream *routing.Stream) Str
 		v.DeadLetters += route.DeadLetters
 		v.Routes = append(v.Routes, route)
 	}
-	state, err := a.streamState(ctx, s, engine.StreamSpec{Name: stream.Name.String(), Retention: engine.KeepAsIs})
+	state, err := a.streamState(ctx, stream.Name.String())
+	if errors.Is(err, engine.ErrNoStream) {
+		state, err = engine.StreamState{First: 1}, nil
+	}
 	if err != nil {
 		v.Problem = err.Error()
 		return v
@@ -144,12 +148,9 @@ func (a *api) show(ctx context.Context, s *snapshot, stream *routing.Stream) Str
 	return v
 }
 
-// streamState reads a stream's state without creating the stream.
-func (a *api) streamState(ctx context.Context, s *snapshot, spec engine.StreamSpec) (engine.StreamState, error) {
-	if _, ok := slices.BinarySearch(s.stored, spec.Name); !ok {
-		return engine.StreamState{First: 1}, nil
-	}
-	stream, err := a.Engine.Stream(ctx, spec)
+// streamState reads a stream's state; ErrNoStream or ErrClosed if it is gone.
+func (a *api) streamState(ctx context.Context, name string) (engine.StreamState, error) {
+	stream, err := a.Engine.Stream(ctx, engine.StreamSpec{Name: name, Retention: engine.KeepAsIs})
 	if err != nil {
 		return engine.StreamState{}, err
 	}

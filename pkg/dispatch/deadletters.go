@@ -79,15 +79,30 @@ func (l *letters) kept(ctx context.Context, r *routing.Route, stored []string) (
 	if _, ok := slices.BinarySearch(stored, DeadLetterStream(r.Stream, r.ID)); !ok {
 		return 0, nil
 	}
-	s, err := l.stream(ctx, r)
-	if err != nil {
+	s, err := l.look(ctx, r)
+	if s == nil || err != nil {
 		return 0, err
 	}
 	state, err := s.State(ctx)
+	if errors.Is(err, engine.ErrClosed) { // removed a moment ago
+		return 0, nil
+	}
 	if err != nil {
 		return 0, fmt.Errorf("counting the dead letters of %s: %w", r, err)
 	}
 	return uint64(state.Head + 1 - state.First), nil
+}
+
+// look opens the dead letters of a route, nil if there are none.
+func (l *letters) look(ctx context.Context, r *routing.Route) (engine.Stream, error) {
+	s, err := l.engine.Stream(ctx, engine.StreamSpec{Name: DeadLetterStream(r.Stream, r.ID), Retention: engine.KeepAsIs})
+	if errors.Is(err, engine.ErrNoStream) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("opening the dead letters of %s: %w", r, err)
+	}
+	return s, nil
 }
 
 func (l *letters) forget(r *routing.Route) {

@@ -26,6 +26,9 @@ func (e *fakeEngine) Stream(_ context.Context, spec engine.StreamSpec) (engine.S
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	s, ok := e.streams[spec.Name]
+	if !ok && spec.Retention == engine.KeepAsIs {
+		return nil, engine.ErrNoStream
+	}
 	if !ok {
 		s = &fakeStream{engine: e, name: spec.Name, first: 1, consumers: map[string]*fakeConsumer{}, changed: make(chan struct{})}
 		e.streams[spec.Name] = s

@@ -53,8 +53,8 @@ func (d *Dispatcher) Redrive(ctx context.Context, stream routing.StreamName, rou
 	defer cancel()
 	defer context.AfterFunc(p.attempts, cancel)()
 
-	s, err := d.letters.stream(ctx, b.route)
-	if err != nil {
+	s, err := d.letters.look(ctx, b.route)
+	if s == nil || err != nil {
 		return Redriven{}, err
 	}
 	state, err := s.State(ctx)

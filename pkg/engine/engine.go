@@ -20,6 +20,9 @@ var (
 	ErrFull = errors.New("the event store is full")
 	// ErrClosed says that the engine, stream or consumer was closed or removed.
 	ErrClosed = errors.New("closed")
+	// ErrNoStream says that there is no stream of that name, and that none was
+	// to be created.
+	ErrNoStream = errors.New("there is no such stream")
 	// ErrNotInFlight says that a seq was settled which is not in flight.
 	ErrNotInFlight = errors.New("not in flight")
 	// ErrLocked says that another process uses the store.
@@ -34,8 +37,9 @@ type Seq uint64
 
 // Engine is a set of streams.
 type Engine interface {
-	// Stream opens a stream, and creates it where there is none. Opening an
-	// open stream returns the same one with the new spec.
+	// Stream opens a stream, and creates it where there is none, unless its
+	// Retention is KeepAsIs. Opening an open stream returns the same one with the
+	// new spec.
 	Stream(ctx context.Context, spec StreamSpec) (Stream, error)
 	// Streams lists the names of all streams that are stored, sorted.
 	Streams(ctx context.Context) ([]string, error)
@@ -57,7 +61,8 @@ type StreamSpec struct {
 }
 
 // KeepAsIs is for who only looks at a stream: its Retention stays what it is,
-// and a stream that nobody had opened keeps all it has.
+// a stream that nobody had opened keeps all it has, and where there is none the
+// answer is ErrNoStream.
 const KeepAsIs = time.Duration(-1)
 
 // KeepForever is a Retention that never ends: records go only with TrimTo.

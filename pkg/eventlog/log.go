@@ -223,6 +223,13 @@ func (l *Log) Streams() []string {
 	return names
 }
 
+// Has reports whether there is a stream of that name.
+func (l *Log) Has(name string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.streams[name] != nil
+}
+
 // Stream returns the stream of that name; created durably if there is none.
 func (l *Log) Stream(ctx context.Context, name string) (*Stream, error) {
 	l.mu.Lock()

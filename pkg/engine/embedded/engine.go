@@ -134,6 +134,9 @@ func (e *Engine) Stream(ctx context.Context, spec engine.StreamSpec) (engine.Str
 		return s, nil
 	}
 	if spec.Retention == engine.KeepAsIs {
+		if !e.log.Has(spec.Name) {
+			return nil, fmt.Errorf("%w: %s", engine.ErrNoStream, spec.Name)
+		}
 		spec.Retention = engine.KeepForever
 	}
 	log, err := e.log.Stream(ctx, spec.Name)

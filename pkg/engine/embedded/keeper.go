@@ -42,7 +42,7 @@ func (e *Engine) keep(ctx context.Context) {
 			if n%passTicks == 0 {
 				s.passIdle()
 			}
-			if err := s.trim(ctx, atLeast); err != nil && ctx.Err() == nil {
+			if err := s.trim(ctx, atLeast); err != nil && ctx.Err() == nil && !s.isClosed() {
 				e.opts.Logger.Error("settled events could not be trimmed", "stream", s.log.Name(), "error", err)
 			}
 		}

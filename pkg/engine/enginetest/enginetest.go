@@ -52,6 +52,7 @@ func Run(t *testing.T, open func(t testing.TB) Harness) {
 		{"Trim", testTrim},
 		{"TrimWaitsForClosedConsumer", testTrimWaitsForClosedConsumer},
 		{"Retention", testRetention},
+		{"Look", testLook},
 		{"TrimTo", testTrimTo},
 		{"RemoveConsumer", testRemoveConsumer},
 		{"RemoveStream", testRemoveStream},

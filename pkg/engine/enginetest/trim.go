@@ -78,6 +78,28 @@ func testRetention(w *world) {
 	w.stays("what nobody has opened keeps all", func() bool { return w.first(other) == 1 })
 }
 
+// Who only looks creates nothing, and brings nothing back.
+func testLook(w *world) {
+	look := func(name string) error {
+		_, err := w.engine.Stream(w.ctx, engine.StreamSpec{Name: name, Retention: engine.KeepAsIs})
+		return err
+	}
+	w.wantErr(look("none"), engine.ErrNoStream, "looking at what never was")
+	w.append(w.stream("s"), "a")
+	w.no(look("s"), "looking at an open stream")
+	w.reopen()
+	w.no(look("s"), "looking at a stored stream")
+	w.no(w.engine.Remove(w.ctx, "s"), "Remove")
+	w.wantErr(look("s"), engine.ErrNoStream, "looking at a removed stream")
+	w.reopen()
+	w.wantErr(look("s"), engine.ErrNoStream, "looking at a removed stream, after a restart")
+	names, err := w.engine.Streams(w.ctx)
+	w.no(err, "Streams")
+	if len(names) > 0 {
+		w.Errorf("there are the streams %q, want none", names)
+	}
+}
+
 func testTrimTo(w *world) {
 	s := w.stream("s")
 	w.append(s, "a", "b", "c", "d")
