@@ -84,8 +84,8 @@ func (o *objects) triggerMatters(old, now *eventingv1.Trigger) bool {
 		if t == nil {
 			continue
 		}
-		b := o.brokers.Get(t.Namespace, t.Spec.Broker)
-		if t.Spec.BrokerRef != nil || b == nil || ours(b) {
+		name := build.BrokerOf(t)
+		if b := o.brokers.Get(name.Namespace, name.Name); b == nil || ours(b) {
 			return true
 		}
 	}

@@ -154,8 +154,8 @@ func (s *Source) follow(ctx context.Context, o *objects, begun time.Time, publis
 			default:
 			}
 			if table := t.next(o.input(), s.settings()); table != nil {
-				publish(table)
 				r.table(table, time.Since(begun))
+				publish(table)
 			}
 			// A large table costs more; half of the time is for everything else.
 			if !sleep(ctx, max(minPause, time.Since(started))) {

@@ -1,10 +1,9 @@
 package kubesource
 
 import (
+	"maps"
 	"reflect"
 	"slices"
-
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"leat.dev/leat/pkg/routing"
 	"leat.dev/leat/pkg/routing/build"
@@ -25,12 +24,12 @@ func (t *tables) next(in build.Input, live Live) *routing.Table {
 	problems = slices.Concat(live.Problems, problems)
 	build.SortProblems(problems)
 	table := &routing.Table{
-		Generation: 1, Streams: streams, Removed: removed(in), Problems: problems, Complete: true,
+		Generation: 1, Streams: streams, Removed: build.Removed(in), Problems: problems, Complete: true,
 	}
 	if t.last != nil {
 		table.Generation = t.last.Generation + 1
 		if share(t.last.Streams, streams) && slices.Equal(t.last.Problems, problems) &&
-			reflect.DeepEqual(t.last.Removed, table.Removed) {
+			maps.Equal(t.last.Removed, table.Removed) {
 			return nil
 		}
 	}
@@ -78,27 +77,4 @@ func shareRoutes(last, now []*routing.Route) bool {
 func equalButRoutes(a, b routing.Stream) bool {
 	a.Routes, b.Routes = nil, nil
 	return reflect.DeepEqual(a, b)
-}
-
-// removed are the objects that are being deleted, with their UIDs.
-func removed(in build.Input) map[routing.StreamName]string {
-	var gone map[routing.StreamName]string
-	add := func(kind routing.Kind, o metav1.Object) {
-		if o.GetDeletionTimestamp() == nil {
-			return
-		}
-		if gone == nil {
-			gone = map[routing.StreamName]string{}
-		}
-		gone[routing.StreamName{Kind: kind, Namespace: o.GetNamespace(), Name: o.GetName()}] = string(o.GetUID())
-	}
-	for _, b := range in.Brokers {
-		if ours(b) {
-			add(routing.Broker, b)
-		}
-	}
-	for _, c := range in.Channels {
-		add(routing.Channel, c)
-	}
-	return gone
 }
