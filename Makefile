@@ -19,8 +19,8 @@ help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: build
-build: ## Build bin/leat
-	$(GO) build -ldflags '$(LDFLAGS)' -o bin/leat ./cmd/leat
+build: ## Build bin/leat and what runs in a cluster, bin/controller and bin/dispatcher
+	$(GO) build -ldflags '$(LDFLAGS)' -o bin/ ./cmd/...
 
 .PHONY: demo
 demo: build ## Show the whole way of an event, with a broker killed in the middle
