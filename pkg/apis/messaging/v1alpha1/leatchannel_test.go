@@ -2,13 +2,11 @@ package v1alpha1_test
 
 import (
 	"context"
-	"strings"
 	"testing"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	eventingduckv1 "knative.dev/eventing/pkg/apis/duck/v1"
-	"knative.dev/pkg/apis"
 	duckv1 "knative.dev/pkg/apis/duck/v1"
 
 	"leat.dev/leat/pkg/apis/messaging/v1alpha1"
@@ -44,45 +42,6 @@ func TestSetDefaultsKeepsWhatIsSet(t *testing.T) {
 	c.SetDefaults(context.Background())
 	if got := c.Annotations["messaging.knative.dev/subscribable"]; got != "v2" {
 		t.Errorf("the duck version is %q, want what the author set", got)
-	}
-}
-
-func TestValidate(t *testing.T) {
-	negative := int32(-1)
-	tests := []struct {
-		name string
-		edit func(*v1alpha1.LeatChannel)
-		want string // part of the error; empty for none
-	}{
-		{"empty", nil, ""},
-		{"subscriber", func(c *v1alpha1.LeatChannel) {
-			c.Spec.Subscribers = []eventingduckv1.SubscriberSpec{{SubscriberURI: apis.HTTP("a")}}
-		}, ""},
-		{"reply alone", func(c *v1alpha1.LeatChannel) {
-			c.Spec.Subscribers = []eventingduckv1.SubscriberSpec{{ReplyURI: apis.HTTP("a")}}
-		}, ""},
-		{"nowhere to send to", func(c *v1alpha1.LeatChannel) {
-			c.Spec.Subscribers = []eventingduckv1.SubscriberSpec{{ReplyURI: apis.HTTP("a")}, {}}
-		}, "spec.subscribers[1].replyUri"},
-		{"delivery", func(c *v1alpha1.LeatChannel) {
-			c.Spec.Delivery = &eventingduckv1.DeliverySpec{Retry: &negative}
-		}, "spec.delivery.retry"},
-		{"delivery of a subscriber", func(c *v1alpha1.LeatChannel) {
-			c.Spec.Subscribers = []eventingduckv1.SubscriberSpec{{
-				SubscriberURI: apis.HTTP("a"), Delivery: &eventingduckv1.DeliverySpec{Retry: &negative},
-			}}
-		}, "spec.subscribers[0].delivery.retry"},
-	}
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			err := channel(tt.edit).Validate(context.Background())
-			if tt.want == "" && err != nil {
-				t.Fatalf("unexpected error: %v", err)
-			}
-			if tt.want != "" && (err == nil || !strings.Contains(err.Error(), tt.want)) {
-				t.Fatalf("got %v, want an error at %s", err, tt.want)
-			}
-		})
 	}
 }
 
