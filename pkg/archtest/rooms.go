@@ -119,6 +119,7 @@ var rooms = map[string]room{
 		"routing": "names of streams and routes",
 		"served":  "it answers like a data plane",
 	},
+	"reconciler/reconcilertest": {},
 	"reconciler/broker": {
 		"reconciler/dataplane": "the link to the data plane, and what a status tells of it",
 		"routing":              "names of streams and their addresses",

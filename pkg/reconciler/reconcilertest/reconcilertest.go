@@ -1,0 +1,138 @@
+// Package reconcilertest runs tables of reconciliations against clients of a
+// cluster that is not there.
+package reconcilertest
+
+import (
+	"context"
+	"encoding/json"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
+	kubefake "k8s.io/client-go/kubernetes/fake"
+	"k8s.io/client-go/tools/record"
+	eventingv1 "knative.dev/eventing/pkg/apis/eventing/v1"
+	"knative.dev/eventing/pkg/apis/feature"
+	eventingfake "knative.dev/eventing/pkg/client/clientset/versioned/fake"
+	eventinglisters "knative.dev/eventing/pkg/client/listers/eventing/v1"
+	"knative.dev/pkg/client/injection/ducks/duck/v1/addressable"
+	"knative.dev/pkg/client/injection/ducks/duck/v1/source"
+	"knative.dev/pkg/controller"
+	"knative.dev/pkg/injection/clients/dynamicclient"
+	"knative.dev/pkg/logging"
+	logtesting "knative.dev/pkg/logging/testing"
+	"knative.dev/pkg/reconciler"
+	rtesting "knative.dev/pkg/reconciler/testing"
+)
+
+// World is the cluster that a reconciler under test sees.
+type World struct {
+	Kube     *kubefake.Clientset
+	Eventing *eventingfake.Clientset
+	Brokers  eventinglisters.BrokerLister
+	Triggers eventinglisters.TriggerLister
+	Recorder record.EventRecorder
+	// Features is the ConfigMap config-features.
+	Features *feature.Store
+}
+
+// Row is a row of a table with what TableRow has no field for.
+type Row struct {
+	rtesting.TableRow
+	// Features are the flags in config-features.
+	Features map[string]string
+	// Unsettled is for a reconciliation that does not come to its end: it is not
+	// repeated.
+	Unsettled bool
+}
+
+// Make makes the reconciler of a row. It runs before the reconciliation.
+type Make func(ctx context.Context, w *World) controller.Reconciler
+
+// Run reconciles as the row says, and then once more what came out: that must
+// change nothing, and record no event.
+func (r Row) Run(t *testing.T, maker Make) {
+	t.Helper()
+	rtesting.TableTest{r.TableRow}.Test(t, r.factory(maker))
+	if r.Unsettled || t.Failed() {
+		return
+	}
+	again := r.TableRow
+	again.Name += ", again"
+	again.Objects = nil
+	for _, o := range r.Objects {
+		again.Objects = append(again.Objects, r.outcome(t, o))
+	}
+	again.WantStatusUpdates, again.WantEvents, again.WantPatches = nil, nil, nil
+	again.PostConditions = nil
+	rtesting.TableTest{again}.Test(t, r.factory(maker))
+}
+
+// outcome is what an object has become, as the API server gives it back.
+func (r Row) outcome(t *testing.T, o runtime.Object) runtime.Object {
+	t.Helper()
+	name := func(o runtime.Object) types.NamespacedName {
+		m := o.(interface {
+			GetNamespace() string
+			GetName() string
+		})
+		return types.NamespacedName{Namespace: m.GetNamespace(), Name: m.GetName()}
+	}
+	for _, u := range r.WantStatusUpdates {
+		switch got := u.GetObject().(type) {
+		case *eventingv1.Broker:
+			if _, ok := o.(*eventingv1.Broker); ok && name(o) == name(got) {
+				return roundTrip(t, got, new(eventingv1.Broker))
+			}
+		case *eventingv1.Trigger:
+			if _, ok := o.(*eventingv1.Trigger); ok && name(o) == name(got) {
+				return roundTrip(t, got, new(eventingv1.Trigger))
+			}
+		}
+	}
+	return o
+}
+
+func roundTrip[T runtime.Object](t *testing.T, from, to T) T {
+	t.Helper()
+	text, err := json.Marshal(from)
+	if err == nil {
+		err = json.Unmarshal(text, to)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return to
+}
+
+func (r Row) factory(maker Make) rtesting.Factory {
+	return func(t *testing.T, row *rtesting.TableRow) (controller.Reconciler, rtesting.ActionRecorderList, rtesting.EventList) {
+		t.Helper()
+		logger := logtesting.TestLogger(t)
+		ctx, cancel := context.WithCancel(logging.WithLogger(context.Background(), logger))
+		t.Cleanup(cancel)
+		row.Ctx = ctx
+
+		recorder := record.NewFakeRecorder(100)
+		w := &World{Recorder: recorder, Features: feature.NewStore(logger)}
+		features := &corev1.ConfigMap{Data: r.Features}
+		features.Name = feature.FlagsConfigName
+		w.Features.OnConfigChanged(features)
+		dynamic := w.fill(t, row.Objects)
+		ctx = context.WithValue(ctx, dynamicclient.Key{}, dynamic)
+		ctx = controller.WithEventRecorder(ctx, recorder)
+		c := maker(source.WithDuck(addressable.WithDuck(ctx)), w)
+		if la, ok := c.(reconciler.LeaderAware); ok {
+			if err := la.Promote(reconciler.UniversalBucket(), func(reconciler.Bucket, types.NamespacedName) {}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for _, reactor := range row.WithReactors {
+			w.Kube.PrependReactor("*", "*", reactor)
+			w.Eventing.PrependReactor("*", "*", reactor)
+			dynamic.PrependReactor("*", "*", reactor)
+		}
+		return c, rtesting.ActionRecorderList{w.Kube, w.Eventing}, rtesting.EventList{Recorder: recorder}
+	}
+}

@@ -1,0 +1,148 @@
+package trigger
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"testing"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	eventingv1 "knative.dev/eventing/pkg/apis/eventing/v1"
+	"knative.dev/eventing/pkg/client/injection/client"
+	brokerinformer "knative.dev/eventing/pkg/client/injection/informers/eventing/v1/broker"
+	"knative.dev/pkg/configmap"
+	"knative.dev/pkg/controller"
+	rtesting "knative.dev/pkg/reconciler/testing"
+
+	"leat.dev/leat/pkg/reconciler/dataplane/dataplanetest"
+	. "leat.dev/leat/pkg/reconciler/reconcilertest"
+	"leat.dev/leat/pkg/routing"
+	"leat.dev/leat/pkg/routing/build"
+	"leat.dev/leat/pkg/served"
+
+	// The fakes of what the controller finds in its context.
+	_ "knative.dev/eventing/pkg/client/injection/informers/eventing/v1/broker/fake"
+	_ "knative.dev/eventing/pkg/client/injection/informers/eventing/v1/trigger/fake"
+	_ "knative.dev/pkg/client/injection/ducks/duck/v1/addressable/fake"
+	_ "knative.dev/pkg/client/injection/ducks/duck/v1/source/fake"
+	_ "knative.dev/pkg/client/injection/kube/client/fake"
+	_ "knative.dev/pkg/injection/clients/dynamicclient/fake"
+)
+
+// running is a controller whose workers do not run, so that its queue can be
+// looked into.
+type running struct {
+	*controller.Impl
+	ctx   context.Context
+	plane *dataplanetest.Plane
+	cmw   *configmap.ManualWatcher
+}
+
+func start(t *testing.T) running {
+	t.Helper()
+	ctx, cancel, informers := rtesting.SetupFakeContextWithCancel(t)
+	r := running{ctx: ctx, plane: &dataplanetest.Plane{}, cmw: &configmap.ManualWatcher{Namespace: "knative-testing"}}
+	r.Impl = NewController(r.plane)(ctx, r.cmw)
+	wait, err := rtesting.RunAndSyncInformers(ctx, informers...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { cancel(); wait() })
+	return r
+}
+
+func (r running) createBroker(t *testing.T, b *eventingv1.Broker) {
+	t.Helper()
+	if _, err := client.Get(r.ctx).EventingV1().Brokers(b.Namespace).Create(r.ctx, b, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	Eventually(t, "the Broker is in the cache", func() bool {
+		_, ok, _ := brokerinformer.Get(r.ctx).Informer().GetStore().Get(b)
+		return ok
+	})
+}
+
+func (r running) createTrigger(t *testing.T, namespace, name, broker string, edits ...func(*eventingv1.Trigger)) {
+	t.Helper()
+	trigger := Trigger(namespace, name, broker, edits...)
+	if _, err := client.Get(r.ctx).EventingV1().Triggers(namespace).Create(r.ctx, trigger, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (r running) expect(t *testing.T, what string, want ...string) {
+	t.Helper()
+	if got := Queued(t, r.Impl, len(want)); !slices.Equal(got, want) {
+		t.Errorf("%s enqueues %q, want %q", what, got, want)
+	}
+}
+
+func TestWhatMakesTheControllerLookAtATrigger(t *testing.T) {
+	r := start(t)
+	r.createBroker(t, Broker(ns, "theirs", "", theirs))
+	r.createTrigger(t, ns, "of-theirs", "theirs")
+	r.createTrigger(t, ns, "a", "orders")
+	r.expect(t, "a Trigger without a Broker", "shop/a")
+	r.createBroker(t, Broker(ns, "orders", ""))
+	r.expect(t, "its Broker", "shop/a")
+	r.createTrigger(t, ns, "b", "orders")
+	r.expect(t, "a Trigger", "shop/b")
+	r.createTrigger(t, "hub", "far", "", referring(ns))
+	r.expect(t, "a Trigger with a Broker of another namespace", "hub/far")
+	r.createTrigger(t, "hub", "near", "orders")
+	r.expect(t, "a Trigger with a Broker of the same name", "hub/near")
+
+	stream := func(kind routing.Kind, name string) routing.StreamName {
+		return routing.StreamName{Kind: kind, Namespace: ns, Name: name}
+	}
+	r.plane.Change(served.Change{
+		Streams: []routing.StreamName{stream(routing.Channel, "orders")},
+		Removed: []routing.StreamName{stream(routing.Broker, "orders")},
+		Routes: []served.RouteRef{
+			{Stream: stream(routing.Broker, "orders"), ID: "trigger/shop/b/b-uid"},
+			{Stream: stream(routing.Channel, "orders"), ID: "subscription/shop/a/uid"},
+			{Stream: stream(routing.Broker, "orders"), ID: "nonsense"},
+		},
+	})
+	r.expect(t, "a route", "shop/b")
+	r.plane.Change(served.Change{Streams: []routing.StreamName{stream(routing.Broker, "orders")}})
+	r.expect(t, "a stream", "hub/far", "shop/a", "shop/b")
+	r.plane.Change(served.Change{All: true})
+	r.expect(t, "a data plane that comes or goes", "hub/far", "hub/near", "shop/a", "shop/b")
+	r.cmw.OnChange(ConfigMap("knative-testing", "config-features", map[string]string{"cross-namespace-event-links": "enabled"}))
+	r.expect(t, "a change of config-features", "hub/far", "hub/near", "shop/a", "shop/b")
+
+	if err := client.Get(r.ctx).EventingV1().Brokers(ns).Delete(r.ctx, "orders", metav1.DeleteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	r.expect(t, "the end of a Broker", "hub/far", "shop/a", "shop/b")
+}
+
+// A Broker finds its Triggers without looking at those of others.
+func TestTriggersOfManyBrokers(t *testing.T) {
+	r := start(t)
+	const each = 20
+	var all []string
+	for broker := range 5 {
+		for i := range each {
+			name := fmt.Sprintf("t%d-%02d", broker, i)
+			r.createTrigger(t, ns, name, fmt.Sprintf("broker-%d", broker))
+			all = append(all, ns+"/"+name)
+		}
+	}
+	r.expect(t, "Triggers", all...)
+	r.createBroker(t, Broker(ns, "broker-3", ""))
+	r.expect(t, "one of five Brokers", all[3*each:4*each]...)
+}
+
+func TestRouteObjectReadsWhatBuildWrites(t *testing.T) {
+	in := build.Input{Brokers: []*eventingv1.Broker{broker()}, Triggers: []*eventingv1.Trigger{trigger()}}
+	streams, _ := build.Streams(in, build.Options{})
+	r := start(t)
+	for name, stream := range streams {
+		for _, route := range stream.Routes {
+			r.plane.Change(served.Change{Routes: []served.RouteRef{{Stream: name, ID: route.ID}}})
+		}
+	}
+	r.expect(t, "a route of build's", key)
+}
