@@ -99,6 +99,7 @@ func (d *Dispatcher) retirePump(p *pump, remove bool) {
 	dr := &draining{pump: p, remove: remove, done: make(chan struct{})}
 	d.draining[p.key] = dr
 	d.drains.Go(func() {
+		defer d.retired()
 		defer close(dr.done)
 		late := time.AfterFunc(d.drain, p.cut)
 		err := p.close()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -103,6 +104,14 @@ func (l *letters) look(ctx context.Context, r *routing.Route) (engine.Stream, er
 		return nil, fmt.Errorf("opening the dead letters of %s: %w", r, err)
 	}
 	return s, nil
+}
+
+// forgetStream lets go of the dead letters of all routes of a stream.
+func (l *letters) forgetStream(name routing.StreamName) {
+	prefix := DeadLetterStream(name, "")
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	maps.DeleteFunc(l.open, func(open string, _ engine.Stream) bool { return strings.HasPrefix(open, prefix) })
 }
 
 func (l *letters) forget(r *routing.Route) {

@@ -42,6 +42,9 @@ type Options struct {
 	// Drain is how long deliveries of a route that is gone may take to end
 	// before they are cut off; 0 means 30 s.
 	Drain time.Duration
+	// Retired is told, by any goroutine, that deliveries of a route that is gone
+	// have ended: Release may have another answer now. Nil for nobody.
+	Retired func()
 	// Logger is told what nobody is there to be returned to. Nil is silent.
 	Logger *slog.Logger
 }
@@ -69,6 +72,7 @@ type Dispatcher struct {
 	letters letters
 	observe func(*routing.Route) RouteObserver
 	drain   time.Duration
+	retired func()
 	logger  *slog.Logger
 	budget  budget
 
@@ -94,6 +98,7 @@ func New(o Options) *Dispatcher {
 		letters:  letters{engine: o.Engine, open: map[string]engine.Stream{}},
 		observe:  o.Observe,
 		drain:    cmp.Or(o.Drain, 30*time.Second),
+		retired:  o.Retired,
 		logger:   cmp.Or(o.Logger, slog.New(slog.DiscardHandler)),
 		draining: map[routeKey]*draining{},
 		pumps:    map[routeKey]*pump{},
@@ -103,6 +108,9 @@ func New(o Options) *Dispatcher {
 	}
 	if d.observe == nil {
 		d.observe = func(*routing.Route) RouteObserver { return noObserver{} }
+	}
+	if d.retired == nil {
+		d.retired = func() {}
 	}
 	d.budget.left.Store(maxRemembered)
 	d.attempts, d.cutAttempts = context.WithCancel(context.Background())

@@ -18,6 +18,8 @@ type fakeEngine struct {
 	streams map[string]*fakeStream
 	// failAppend is asked before each Append, by stream.
 	failAppend func(stream string) error
+	// failConsumer is asked before a consumer is opened or updated, by name.
+	failConsumer func(name string) error
 }
 
 func newFakeEngine() *fakeEngine { return &fakeEngine{streams: map[string]*fakeStream{}} }
@@ -89,6 +91,11 @@ func (s *fakeStream) Append(_ context.Context, payloads ...engine.Payload) (engi
 }
 
 func (s *fakeStream) Consumer(_ context.Context, spec engine.ConsumerSpec) (engine.Consumer, error) {
+	if fail := s.engine.failConsumer; fail != nil {
+		if err := fail(spec.Name); err != nil {
+			return nil, err
+		}
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	c, ok := s.consumers[spec.Name]
@@ -243,6 +250,11 @@ func (c *fakeConsumer) Release(_ context.Context, seq engine.Seq) error {
 }
 
 func (c *fakeConsumer) Update(_ context.Context, spec engine.ConsumerSpec) error {
+	if fail := c.stream.engine.failConsumer; fail != nil {
+		if err := fail(spec.Name); err != nil {
+			return err
+		}
+	}
 	c.stream.mu.Lock()
 	defer c.stream.mu.Unlock()
 	c.spec = spec

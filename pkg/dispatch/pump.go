@@ -63,11 +63,13 @@ func (p *pump) stop() {
 	}
 }
 
-// close waits for the deliveries in flight, after stop, and closes the
-// consumer.
+// close waits for the deliveries in flight, after stop, ends a re-drive and
+// closes the consumer. Afterwards nothing is stored for the route any more.
 func (p *pump) close() error {
 	p.wg.Wait()
 	p.cut()
+	p.redrive.Lock()
+	defer p.redrive.Unlock()
 	p.memory.clear()
 	return p.consumer.Close()
 }

@@ -49,6 +49,9 @@ func (d *Dispatcher) Redrive(ctx context.Context, stream routing.StreamName, rou
 		return Redriven{}, ErrRedriveRunning
 	}
 	defer p.redrive.Unlock()
+	if p.attempts.Err() != nil {
+		return Redriven{}, fmt.Errorf("%w any more: %s in %s", ErrNoRoute, route, stream)
+	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(p.attempts, cancel)()

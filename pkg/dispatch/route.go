@@ -19,6 +19,8 @@ type bound struct {
 	// mistake is what is wrong with the filter, empty if nothing is.
 	mistake string
 	spec    engine.ConsumerSpec
+	// fingerprint is the route's.
+	fingerprint string
 	// first receives the events: the subscriber, or without one the reply.
 	first *routing.Destination
 	// second receives the replies; nil drops them.
@@ -28,7 +30,7 @@ type bound struct {
 
 func bind(r *routing.Route, observe func(*routing.Route) RouteObserver) *bound {
 	f, err := filter.Compile(r.Filter)
-	b := &bound{route: r, filter: f, first: r.Subscriber, second: r.Reply, observe: observe(r)}
+	b := &bound{route: r, filter: f, first: r.Subscriber, second: r.Reply, observe: observe(r), fingerprint: r.Fingerprint()}
 	if err != nil {
 		b.mistake = bounded("filter: " + err.Error())
 	}
