@@ -222,6 +222,9 @@ func TestAPIServerAway(t *testing.T) {
 		if n := strings.Count(text, "can be read again"); n != 1 {
 			t.Errorf("its return is told %d times:\n%s", n, text)
 		}
+		w.shelf.Fail(errors.New("once more"))
+		time.Sleep(20 * time.Second)
+		w.wantProblem("once more")
 	})
 }
 

@@ -102,6 +102,12 @@ func TestChanges(t *testing.T) {
 		rest()
 		w.triggers.Delete("shop", "billing")
 		want(t, w.table(), "broker/shop/orders: Trigger/audit")
+		rest()
+		w.channels.Put(channel("jobs"))
+		want(t, w.table(), "broker/shop/orders: Trigger/audit", "channel/shop/jobs")
+		rest()
+		w.channels.Delete("shop", "jobs")
+		want(t, w.table(), "broker/shop/orders: Trigger/audit")
 	})
 }
 
