@@ -13,7 +13,10 @@ var (
 	errMethod     = errors.New("only POST is allowed here")
 	errPath       = errors.New("the path must be /{namespace}/{broker} or /channels/{namespace}/{channel}, or / with the host of a channel")
 	errTooLarge   = errors.New("the body is too large")
+	errMalformed  = errors.New("the body is not framed as its headers say")
+	errSlow       = errors.New("the request took too long to come in")
 	errUnreadable = errors.New("the body could not be read to its end")
+	errBusy       = errors.New("too much is under way at present")
 )
 
 // answers says which status an error gets, and after how many seconds the
@@ -26,6 +29,9 @@ var answers = []struct {
 	{errMethod, http.StatusMethodNotAllowed, ""},
 	{errPath, http.StatusBadRequest, ""},
 	{errTooLarge, http.StatusRequestEntityTooLarge, ""},
+	{errMalformed, http.StatusBadRequest, ""},
+	{errSlow, http.StatusRequestTimeout, ""},
+	{errBusy, http.StatusServiceUnavailable, "1"},
 	{errUnreadable, http.StatusInternalServerError, ""},
 	{ErrNoStream, http.StatusNotFound, ""},
 	{ErrHops, http.StatusBadRequest, ""},
@@ -58,11 +64,12 @@ func Status(err error) int {
 	return status
 }
 
-func answer(w http.ResponseWriter, err error) {
+// answer answers for err and returns the status.
+func answer(w http.ResponseWriter, err error) int {
 	status, text, retryAfter := answerTo(err)
 	if status == http.StatusAccepted {
 		w.WriteHeader(status)
-		return
+		return status
 	}
 	if status == http.StatusMethodNotAllowed {
 		w.Header().Set("Allow", allowed)
@@ -71,4 +78,5 @@ func answer(w http.ResponseWriter, err error) {
 		w.Header().Set("Retry-After", retryAfter)
 	}
 	http.Error(w, text, status)
+	return status
 }

@@ -33,7 +33,8 @@ func benchHandlers() map[string]http.Handler {
 	return map[string]http.Handler{"bare": http.HandlerFunc(bare), "leat": New(gate, Options{})}
 }
 
-var benchBody = `{"data":"` + strings.Repeat("x", 1013) + `"}`
+// benchBody is a body of n bytes.
+func benchBody(n int) string { return `{"data":"` + strings.Repeat("x", n-11) + `"}` }
 
 const benchHead = "ce-specversion: 1.0\nce-id: f81d4fae-7dec-11d0-a765-00a0c91e6bf6\nce-source: https://example.com/source/1\n" +
 	"ce-type: com.example.order.created\nce-time: 2018-04-05T17:31:00.123456Z\ncontent-type: application/json\nuser-agent: bench"
@@ -44,25 +45,29 @@ func (n nobody) Header() http.Header         { return n.header }
 func (n nobody) Write(b []byte) (int, error) { return len(b), nil }
 func (n nobody) WriteHeader(int)             {}
 
-// BenchmarkHandler is the cost of a request without net/http.
+// BenchmarkHandler is the cost of a request without net/http, on all cores.
 func BenchmarkHandler(b *testing.B) {
 	for name, h := range benchHandlers() {
-		b.Run(name, func(b *testing.B) {
-			r := httptest.NewRequest(http.MethodPost, "/ns/default", nil)
-			for line := range strings.Lines(benchHead) {
-				name, value, _ := strings.Cut(strings.TrimSpace(line), ": ")
-				r.Header.Set(name, value)
-			}
-			body := bytes.NewReader(nil)
-			r.Body, r.ContentLength = io.NopCloser(body), int64(len(benchBody))
-			w := nobody{http.Header{}}
-			text := []byte(benchBody)
-			b.ReportAllocs()
-			for b.Loop() {
-				body.Reset(text)
-				h.ServeHTTP(w, r)
-			}
-		})
+		for _, size := range []int{1 << 10, 64 << 10, 1 << 20} {
+			b.Run(fmt.Sprintf("%s/%dKiB", name, size>>10), func(b *testing.B) {
+				text := []byte(benchBody(size))
+				b.ReportAllocs()
+				b.RunParallel(func(pb *testing.PB) {
+					r := httptest.NewRequest(http.MethodPost, "/ns/default", nil)
+					for line := range strings.Lines(benchHead) {
+						name, value, _ := strings.Cut(strings.TrimSpace(line), ": ")
+						r.Header.Set(name, value)
+					}
+					body := bytes.NewReader(nil)
+					r.Body, r.ContentLength = io.NopCloser(body), int64(len(text))
+					w := nobody{http.Header{}}
+					for pb.Next() {
+						body.Reset(text)
+						h.ServeHTTP(w, r)
+					}
+				})
+			})
+		}
 	}
 }
 
@@ -73,8 +78,9 @@ func BenchmarkServer(b *testing.B) {
 		b.Run(name, func(b *testing.B) {
 			server := httptest.NewServer(h)
 			defer server.Close()
+			body := benchBody(1 << 10)
 			request := fmt.Sprintf("POST /ns/default HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n%s\r\n\r\n%s",
-				len(benchBody), strings.ReplaceAll(benchHead, "\n", "\r\n"), benchBody)
+				len(body), strings.ReplaceAll(benchHead, "\n", "\r\n"), body)
 			b.SetParallelism(16)
 			b.RunParallel(func(pb *testing.PB) {
 				conn, err := net.Dial("tcp", server.Listener.Addr().String())

@@ -1,9 +1,11 @@
 package ingress
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -12,45 +14,126 @@ import (
 	"sync"
 	"testing"
 	"testing/iotest"
+	"time"
 )
 
-func TestReadInto(t *testing.T) {
-	for _, n := range []int{0, 1, 511, 512, firstRead - 1, firstRead, firstRead + 1, 5 * firstRead} {
+func TestFill(t *testing.T) {
+	budget := NewBudget(0)
+	all := budget.left.Load()
+	for _, n := range []int{0, 1, 511, 512, freeBody - 1, freeBody, freeBody + 1, 2 * freeBody, 5*freeBody + 3, 3 * maxPooled} {
 		want := bytes.Repeat([]byte("abc"), n/3+1)[:n]
 		for _, size := range []int64{int64(n), -1} {
 			for name, wrap := range map[string]func(io.Reader) io.Reader{
 				"whole": func(r io.Reader) io.Reader { return r }, "halves": iotest.HalfReader, "EOF with data": iotest.DataErrReader,
 			} {
-				buf := make([]byte, 0, 8)
-				if err := readInto(&buf, wrap(bytes.NewReader(want)), size); err != nil || !bytes.Equal(buf, want) {
-					t.Errorf("%d bytes, %s, size %d: %d bytes and %v", n, name, size, len(buf), err)
+				for _, likely := range []int64{int64(n), int64(n) + 1, 0} {
+					b := newBody(budget)
+					b.bytes = b.small
+					if err := b.fill(wrap(bytes.NewReader(want)), size, likely); err != nil || !bytes.Equal(b.bytes, want) {
+						t.Errorf("%d bytes, %s, size %d: %d bytes and %v", n, name, size, len(b.bytes), err)
+					}
+					if taken := all - budget.left.Load(); n <= freeBody/2 && taken > 0 || n > freeBody && taken < int64(n) || taken > max(maxPooled, 2*int64(n)) {
+						t.Errorf("%d bytes, %s, size %d: %d bytes taken of the budget", n, name, size, taken)
+					}
+					b.release()
 				}
 			}
 		}
-		var buf []byte
-		if err := readInto(&buf, bytes.NewReader(want), int64(n)+1); !errors.Is(err, io.ErrUnexpectedEOF) {
+		b := newBody(budget)
+		b.bytes = b.small
+		if err := b.fill(bytes.NewReader(want), int64(n)+1, int64(n)+1); !errors.Is(err, io.ErrUnexpectedEOF) {
 			t.Errorf("%d bytes, one missing: %v", n, err)
 		}
+		b.release()
+	}
+	if left := budget.left.Load(); left != all {
+		t.Errorf("%d bytes were not given back", all-left)
 	}
 }
 
 // A Content-Length is a claim: memory comes with the bytes.
-func TestReadIntoTrustsNoLength(t *testing.T) {
-	var buf []byte
-	if err := readInto(&buf, strings.NewReader("x"), 1<<40); !errors.Is(err, io.ErrUnexpectedEOF) || cap(buf) > firstRead {
-		t.Errorf("got %v and a buffer of %d bytes", err, cap(buf))
+func TestFillTrustsNoLength(t *testing.T) {
+	b := newBody(NewBudget(0))
+	defer b.release()
+	b.bytes = b.small
+	if err := b.fill(strings.NewReader("x"), 1<<40, 1<<40); !errors.Is(err, io.ErrUnexpectedEOF) || cap(b.bytes) > freeBody {
+		t.Errorf("got %v and a buffer of %d bytes", err, cap(b.bytes))
 	}
+}
+
+// Large bodies share the budget; who finds no room is told to come back, and
+// small ones always find some.
+func TestBudget(t *testing.T) {
+	world := newWorld()
+	budget := NewBudget(testBudgetBody)
+	server := httptest.NewServer(New(world.gate, Options{MaxBodyBytes: testBudgetBody, Budget: budget}))
+	t.Cleanup(server.Close)
+	all := budget.left.Load()
+	head := "POST /ns/default HTTP/1.1\r\nHost: x\r\n" + strings.ReplaceAll(binary, "\n", "\r\n") + "\r\n"
+	large := head + fmt.Sprintf("Content-Length: %d\r\n\r\n", testBudgetBody) + strings.Repeat("x", testBudgetBody-1)
+
+	var held []net.Conn
+	for budget.left.Load() > freeBody {
+		conn := dial(t, server)
+		held = append(held, conn)
+		before := budget.left.Load()
+		if _, err := io.WriteString(conn, large); err != nil {
+			t.Fatal(err)
+		}
+		for deadline := time.Now().Add(10 * time.Second); before-budget.left.Load() < testBudgetBody; time.Sleep(time.Millisecond) {
+			if time.Now().After(deadline) {
+				t.Fatalf("%d large bodies are under way, and %d bytes of the budget are left", len(held), budget.left.Load())
+			}
+		}
+	}
+	if len(held) != 4 {
+		t.Errorf("there is room for %d large bodies, want 4", len(held))
+	}
+	got := raw(t, server, head+fmt.Sprintf("Content-Length: %d\r\n\r\n", 2*freeBody)+strings.Repeat("x", 2*freeBody))
+	if !strings.HasPrefix(got, "HTTP/1.1 503") || !strings.Contains(got, "Retry-After: 1\r\n") || !strings.Contains(got, "under way") {
+		t.Errorf("one too many got %q", got)
+	}
+	if got := raw(t, server, head+"Content-Length: 4096\r\n\r\n"+strings.Repeat("x", 4096)); !strings.HasPrefix(got, "HTTP/1.1 202") {
+		t.Errorf("a small one got %q", got)
+	}
+	for _, conn := range held[1:] {
+		if _, err := io.WriteString(conn, "x"); err != nil {
+			t.Fatal(err)
+		}
+		status, err := bufio.NewReader(conn).ReadString('\n')
+		if err != nil || !strings.HasPrefix(status, "HTTP/1.1 202") {
+			t.Errorf("one that was held got %q, %v", status, err)
+		}
+	}
+	held[0].Close()
+	for deadline := time.Now().Add(10 * time.Second); budget.left.Load() != all; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("%d bytes were not given back", all-budget.left.Load())
+		}
+	}
+	if n := len(world.broker.payloads()); n != 4 {
+		t.Errorf("%d events were stored, want 4", n)
+	}
+}
+
+// testBudgetBody makes the budget four of the largest bodies.
+const testBudgetBody = 17 << 20
+
+func dial(t *testing.T, server *httptest.Server) net.Conn {
+	t.Helper()
+	conn, err := net.Dial("tcp", server.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() }) // it may be closed already
+	return conn
 }
 
 // raw sends bytes to a server, closes its side of the connection and returns
 // all that comes back.
 func raw(t *testing.T, server *httptest.Server, text string) string {
 	t.Helper()
-	conn, err := net.Dial("tcp", server.Listener.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
+	conn := dial(t, server)
 	if _, err := io.WriteString(conn, text); err != nil {
 		t.Fatal(err)
 	}
@@ -74,6 +157,7 @@ func TestBrokenBodies(t *testing.T) {
 		"cut off":                {head + "Content-Length: 10\r\n\r\nhalf", "500"},
 		"chunks cut off":         {head + "Transfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n", "500"},
 		"no chunks":              {head + "Transfer-Encoding: chunked\r\n\r\nhalf", "500"},
+		"no chunk size":          {head + "Transfer-Encoding: chunked\r\n\r\nhalf\r\n", "400"},
 		"claims too much":        {head + "Content-Length: 99999999\r\n\r\nhalf", "413"},
 		"chunks grow too large":  {head + "Transfer-Encoding: chunked\r\n\r\n3e9\r\n" + strings.Repeat("x", 1001) + "\r\n0\r\n\r\n", "413"},
 		"chunks without an end":  {head + "Transfer-Encoding: chunked\r\n\r\nfff\r\n" + strings.Repeat("x", 1100), "413"},

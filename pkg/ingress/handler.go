@@ -19,6 +19,9 @@ const allowed = "POST, OPTIONS"
 type Options struct {
 	// MaxBodyBytes bounds the body of a request; 0 means DefaultMaxBodyBytes.
 	MaxBodyBytes int64
+	// Budget bounds the memory of requests; nil makes one by MaxBodyBytes. A
+	// request that finds no room is answered 503.
+	Budget *Budget
 	// Observer is told of every POST. Nil for none.
 	Observer Observer
 	// Logger gets what went wrong in the engine, never anything of an event.
@@ -54,6 +57,9 @@ func New(gate *Gate, o Options) http.Handler {
 	if o.MaxBodyBytes <= 0 {
 		o.MaxBodyBytes = DefaultMaxBodyBytes
 	}
+	if o.Budget == nil {
+		o.Budget = NewBudget(o.MaxBodyBytes)
+	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -61,47 +67,92 @@ func New(gate *Gate, o Options) http.Handler {
 }
 
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.ProtoMajor >= 2 {
+		h.stream(w, r)
+		return
+	}
+	h.serve(w, r)
+}
+
+// streamCost is what a request of HTTP/2 takes of the Budget, beside its header:
+// a connection carries many of them, so that the bound on connections does not
+// bound these.
+const streamCost = 16 << 10
+
+// stream serves a request of HTTP/2. What it takes is held until the answer has
+// gone out: a client may refuse to take it.
+func (h *handler) stream(w http.ResponseWriter, r *http.Request) {
+	cost := streamCost + headerSize(r.Header)
+	if !h.Budget.take(cost) {
+		if h.Observer != nil {
+			h.Observer.Received(routing.StreamName{}, "", Status(errBusy), 0)
+		}
+		// Without a text, which a client could refuse to take.
+		_, _, retryAfter := answerTo(errBusy)
+		w.Header().Set("Retry-After", retryAfter)
+		w.WriteHeader(Status(errBusy))
+		return
+	}
+	defer h.Budget.give(cost)
+	if status := h.serve(w, r); status >= http.StatusBadRequest {
+		_ = http.NewResponseController(w).Flush() // who does not take it has gone
+	}
+}
+
+// headerSize is about how many bytes the fields of a header take.
+func headerSize(h http.Header) int64 {
+	n := 0
+	for name, values := range h {
+		for _, v := range values {
+			n += len(name) + len(v)
+		}
+	}
+	return int64(n)
+}
+
+// serve answers a request and returns the status.
+func (h *handler) serve(w http.ResponseWriter, r *http.Request) int {
 	switch r.Method {
 	case http.MethodPost:
-		h.post(w, r)
+		return h.post(w, r)
 	case http.MethodOptions:
 		// CloudEvents' abuse protection for webhooks: from anywhere, any rate.
 		w.Header().Set("Allow", allowed)
 		w.Header().Set("WebHook-Allowed-Origin", "*")
 		w.Header().Set("WebHook-Allowed-Rate", "*")
 		w.WriteHeader(http.StatusOK)
-	default:
-		answer(w, errMethod)
+		return http.StatusOK
 	}
+	return answer(w, errMethod)
 }
 
-func (h *handler) post(w http.ResponseWriter, r *http.Request) {
+func (h *handler) post(w http.ResponseWriter, r *http.Request) int {
 	start := time.Now()
-	buf := bodies.Get().(*[]byte)
-	to, events, err := h.read(w, r, buf)
+	body := newBody(h.Budget)
+	defer body.release()
+	to, events, err := h.read(w, r, body)
 	if err == nil {
 		// A sender that goes away now does not take back what it sent.
 		err = h.gate.Admit(context.WithoutCancel(r.Context()), to, FromOutside(), events...)
 		h.log(r, to, err)
 	}
-	release(buf)
 	if h.Observer != nil {
 		h.observe(to, events, Status(err), time.Since(start))
 	}
-	answer(w, err)
+	return answer(w, err)
 }
 
 // read finds the stream and the events of a request. The events' data lies in
-// buf.
-func (h *handler) read(w http.ResponseWriter, r *http.Request, buf *[]byte) (routing.StreamName, []cloudevent.Event, error) {
+// body.
+func (h *handler) read(w http.ResponseWriter, r *http.Request, body *body) (routing.StreamName, []cloudevent.Event, error) {
 	to, err := h.gate.address(r)
 	if err != nil {
 		return to, nil, err
 	}
-	if err := readBody(w, r, h.MaxBodyBytes, buf); err != nil {
+	if err := body.read(w, r, h.MaxBodyBytes); err != nil {
 		return to, nil, err
 	}
-	events, err := cloudevent.FromHTTP(r.Header, *buf)
+	events, err := cloudevent.FromHTTP(r.Header, body.bytes)
 	return to, events, err
 }
 
