@@ -1,16 +1,17 @@
 package kube
 
 import (
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"slices"
+	"strings"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/client-go/util/retry"
 	eventingduckv1 "knative.dev/eventing/pkg/apis/duck/v1"
 
 	messagingv1alpha1 "leat.dev/leat/pkg/apis/messaging/v1alpha1"
@@ -23,28 +24,24 @@ func subscriber(uid, address string) eventingduckv1.SubscriberSpec {
 	return eventingduckv1.SubscriberSpec{Name: &name, UID: types.UID(uid), Generation: 1, SubscriberURI: url(address)}
 }
 
-// channel makes a LeatChannel with subscribers.
-func (r *room) channel(name string, subscribers ...eventingduckv1.SubscriberSpec) *messagingv1alpha1.LeatChannel {
+// channel makes a LeatChannel.
+func (r *room) channel(name string, change ...func(*messagingv1alpha1.LeatChannel)) {
 	r.t.Helper()
 	c := &messagingv1alpha1.LeatChannel{ObjectMeta: metav1.ObjectMeta{Name: name}}
-	c.Spec.Subscribers = subscribers
-	c, err := r.channels.Create(r.t.Context(), c, metav1.CreateOptions{})
+	for _, f := range change {
+		f(c)
+	}
+	_, err := r.channels.Create(r.t.Context(), c, metav1.CreateOptions{})
 	must(r.t, err)
-	return c
 }
 
-// changeChannel updates one.
-func (r *room) changeChannel(name string, change func(*messagingv1alpha1.LeatChannel)) {
+// subscribe sets a channel's subscribers, as Knative's controller does.
+func (r *room) subscribe(name string, subscribers ...eventingduckv1.SubscriberSpec) {
 	r.t.Helper()
-	must(r.t, retry.RetryOnConflict(retry.DefaultRetry, func() error {
-		c, err := r.channels.Get(r.t.Context(), name, metav1.GetOptions{})
-		if err != nil {
-			return err
-		}
-		change(c)
-		_, err = r.channels.Update(r.t.Context(), c, metav1.UpdateOptions{})
-		return err
-	}))
+	patch, err := json.Marshal(map[string]any{"spec": map[string]any{"subscribers": subscribers}})
+	must(r.t, err)
+	_, err = r.knative.MessagingV1alpha1().LeatChannels(r.name).Patch(r.t.Context(), name, types.MergePatchType, patch, metav1.PatchOptions{})
+	must(r.t, err)
 }
 
 // waitChannel waits until a channel and all its subscribers are Ready as its
@@ -91,12 +88,11 @@ func TestChannel(t *testing.T) {
 
 	// Ready is a promise to the subscribers as well.
 	var subs []*harness.Subscriber
+	var spec []eventingduckv1.SubscriberSpec
 	for i := range 10 {
 		sub := harness.NewSubscriber(t, nil)
-		subs = append(subs, sub)
-		r.changeChannel("jobs", func(c *messagingv1alpha1.LeatChannel) {
-			c.Spec.Subscribers = append(c.Spec.Subscribers, subscriber(fmt.Sprintf("s%d", i), sub.URL))
-		})
+		subs, spec = append(subs, sub), append(spec, subscriber(fmt.Sprintf("s%d", i), sub.URL))
+		r.subscribe("jobs", spec...)
 		r.waitChannel("jobs")
 		to.send(t, fmt.Sprintf("e%d", i))
 	}
@@ -107,7 +103,7 @@ func TestChannel(t *testing.T) {
 		}
 	}
 
-	r.changeChannel("jobs", func(c *messagingv1alpha1.LeatChannel) { c.Spec.Subscribers = c.Spec.Subscribers[:1] })
+	r.subscribe("jobs", spec[0])
 	r.waitChannel("jobs")
 	to.send(t, "last")
 	subs[0].WaitEvent(t, "last")
@@ -123,7 +119,8 @@ func TestChannelDeleted(t *testing.T) {
 	sub := harness.ReservePort(t)
 	worker := subscriber("worker", sub.URL)
 	worker.Delivery = delivery(100_000)
-	r.channel("jobs", worker)
+	r.channel("jobs")
+	r.subscribe("jobs", worker)
 	to := r.target(t, r.waitChannel("jobs").Status.Address)
 	to.send(t, numbered("old", 5)...)
 	must(t, r.channels.Delete(t.Context(), "jobs", metav1.DeleteOptions{}))
@@ -139,5 +136,43 @@ func TestChannelDeleted(t *testing.T) {
 	}
 	if a, err := to.post(t.Context(), "late"); err != nil || a.Status != http.StatusNotFound {
 		t.Errorf("an event for a channel that is gone: %v, answered %d %s; want 404", err, a.Status, a.Body)
+	}
+}
+
+// The API server itself refuses what is wrong, and says what would be right.
+func TestChannelMistakesAreRefused(t *testing.T) {
+	r := calm(t).room(t)
+	for name, c := range map[string]struct {
+		object, want string
+	}{
+		"retries":  {`{spec: {delivery: {retry: -1}}}`, "greater than or equal to 0"},
+		"policy":   {`{spec: {delivery: {backoffPolicy: quadratic}}}`, `"linear", "exponential"`},
+		"delay":    {`{spec: {delivery: {backoffDelay: 2s}}}`, "must be an ISO-8601 duration"},
+		"timeout":  {`{spec: {delivery: {timeout: PT0S}}}`, "must be an ISO-8601 duration of more than zero"},
+		"format":   {`{spec: {delivery: {format: xml}}}`, `"binary", "json"`},
+		"sink":     {`{spec: {delivery: {deadLetterSink: {}}}}`, "must have a ref, a uri, or both"},
+		"relative": {`{spec: {delivery: {deadLetterSink: {uri: /path}}}}`, "uri must be absolute"},
+		"unknown":  {`{spec: {delivry: {}}}`, `unknown field "spec.delivry"`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			objects, err := parseManifests([]byte(c.object))
+			must(t, err)
+			object := objects[0]
+			object.SetAPIVersion("messaging.knative.dev/v1alpha1")
+			object.SetKind("LeatChannel")
+			object.SetNamespace(r.name)
+			object.SetName("wrong")
+			if err := r.create(t.Context(), object); err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("%s: %v, want a refusal with %q", c.object, err, c.want)
+			}
+		})
+	}
+
+	r.channel("jobs")
+	c := r.waitChannel("jobs")
+	c.Spec.Subscribers = []eventingduckv1.SubscriberSpec{subscriber("mine", "http://example.com")}
+	_, err := r.channels.Update(t.Context(), c, metav1.UpdateOptions{})
+	if want := "make a Subscription to this channel"; err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("spec.subscribers written by hand: %v, want a refusal with %q", err, want)
 	}
 }

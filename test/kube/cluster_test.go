@@ -32,6 +32,8 @@ type cluster struct {
 	eventing eventing.Interface
 	leat     leat.Interface
 	objects  dynamic.Interface
+	// knative acts as Knative's controller, which writes what others may not.
+	knative leat.Interface
 }
 
 // startCluster starts one with its state and logs in dir.
@@ -80,11 +82,17 @@ func (c *cluster) connect() error {
 		TLSClientConfig: rest.TLSClientConfig{CAFile: c.keys.ca, CertFile: c.keys.adminCert, KeyFile: c.keys.adminKey},
 		QPS:             -1,
 	}
-	var errs [4]error
+	knative := rest.CopyConfig(config)
+	knative.Impersonate = rest.ImpersonationConfig{
+		UserName: "system:serviceaccount:" + system + ":eventing-controller",
+		Groups:   []string{"system:authenticated", "system:serviceaccounts", "system:serviceaccounts:" + system},
+	}
+	var errs [5]error
 	c.kube, errs[0] = kubernetes.NewForConfig(config)
 	c.eventing, errs[1] = eventing.NewForConfig(config)
 	c.leat, errs[2] = leat.NewForConfig(config)
 	c.objects, errs[3] = dynamic.NewForConfig(config)
+	c.knative, errs[4] = leat.NewForConfig(knative)
 	return errors.Join(errs[:]...)
 }
 

@@ -71,6 +71,7 @@ func (w *world) install(ctx context.Context) error {
 	core := filepath.Join(strings.TrimSpace(string(dir)), "config", "core")
 	for _, pattern := range []string{
 		filepath.Join(core, "100-namespace.yaml"),
+		filepath.Join(core, "200-eventing-serviceaccount.yaml"),
 		filepath.Join(core, "resources", "*.yaml"),
 		filepath.Join(core, "roles", "*.yaml"),
 		filepath.Join(core, "configmaps", "*.yaml"),

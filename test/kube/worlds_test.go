@@ -5,12 +5,13 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 )
 
 // logLines is how much of a log is shown when something failed.
-const logLines = 150
+const logLines = 100
 
 // A worldSet is where tests get their worlds from.
 type worldSet struct {
@@ -43,11 +44,22 @@ func (s *worldSet) close(failed bool) error {
 	}
 	err := s.calm.close()
 	if failed || err != nil {
-		for _, p := range s.calm.programs() {
-			fmt.Fprintf(os.Stderr, "---- the end of %s ----\n%s\n", p.log, p.tail(logLines))
-		}
+		fmt.Fprintln(os.Stderr, s.calm.logs())
 	}
 	return err
+}
+
+// logs returns what the programs logged last.
+func (w *world) logs() string {
+	var b strings.Builder
+	for _, p := range w.programs() {
+		lines := logLines
+		if p.path == controlPlane {
+			lines = 10
+		}
+		fmt.Fprintf(&b, "---- the end of %s ----\n%s\n", p.log, p.tail(lines))
+	}
+	return b.String()
 }
 
 // calm is the world that tests share; nobody stops a program of it. The test
@@ -76,9 +88,7 @@ func rough(t *testing.T) *world {
 				t.Error(err)
 			}
 			if t.Failed() {
-				for _, p := range w.programs() {
-					t.Logf("---- the end of %s ----\n%s", p.log, p.tail(logLines))
-				}
+				t.Log(w.logs())
 			}
 		})
 	}
