@@ -67,5 +67,10 @@ func TestChannelAndTriggerDeletion(t *testing.T) {
 		if len(table.Removed) != 1 || table.Removed[jobs] != "uid-jobs" {
 			t.Errorf("removed are %v", table.Removed)
 		}
+		rest()
+		w.channels.Delete("shop", "jobs")
+		if table := w.table(); len(table.Removed) != 0 {
+			t.Errorf("removed are %v", table.Removed)
+		}
 	})
 }
