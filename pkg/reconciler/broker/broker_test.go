@@ -24,7 +24,7 @@ import (
 	"knative.dev/pkg/resolver"
 
 	"leat.dev/leat/pkg/reconciler/dataplane/dataplanetest"
-	. "leat.dev/leat/pkg/reconciler/reconcilertest"
+	rt "leat.dev/leat/pkg/reconciler/reconcilertest"
 	"leat.dev/leat/pkg/routing"
 	"leat.dev/leat/pkg/routing/build"
 	"leat.dev/leat/pkg/served"
@@ -40,7 +40,7 @@ func init() { registerConditions() }
 
 // row is a reconciliation with what it meets.
 type row struct {
-	Row
+	rt.Row
 	plane *dataplanetest.Plane
 	// defaults is the content of config-br-defaults.
 	defaults string
@@ -54,11 +54,11 @@ func (r row) run(t *testing.T) {
 			r.plane = dataplanetest.All(served.Serving, "")
 		}
 		r.Name, r.Key = "first", key
-		r.Run(t, func(ctx context.Context, w *World) controller.Reconciler {
+		r.Run(t, func(ctx context.Context, w *rt.World) controller.Reconciler {
 			rec := &Reconciler{plane: r.plane, kube: w.Kube}
 			rec.resolver = resolver.NewURIResolverFromTracker(ctx, &rtesting.FakeTracker{})
 			if r.defaults != "" {
-				if err := rec.defaults.set(ConfigMap("knative-eventing", "config-br-defaults",
+				if err := rec.defaults.set(rt.ConfigMap("knative-eventing", "config-br-defaults",
 					map[string]string{"default-br-config": r.defaults})); err != nil {
 					t.Fatal(err)
 				}
@@ -70,17 +70,17 @@ func (r row) run(t *testing.T) {
 }
 
 func broker(edits ...func(*eventingv1.Broker)) *eventingv1.Broker {
-	return Broker(ns, name, FinalizerName, edits...)
+	return rt.Broker(ns, name, FinalizerName, edits...)
 }
 
 // ready are the conditions of a Broker of which all is well.
 var ready = []apis.Condition{
-	Condition("Addressable", "True", "", ""),
-	Condition("ConfigReady", "True", "", ""),
-	Condition("DeadLetterSinkResolved", "True", "DeadLetterSinkNotConfigured", "No dead letter sink is configured."),
-	Condition("EventPoliciesReady", "True", "OIDCDisabled", `Feature "authentication-oidc" must be enabled to support Authorization`),
-	Condition("IngressReady", "True", "", ""),
-	Condition("Ready", "True", "", ""),
+	rt.Condition("Addressable", "True", "", ""),
+	rt.Condition("ConfigReady", "True", "", ""),
+	rt.Condition("DeadLetterSinkResolved", "True", "DeadLetterSinkNotConfigured", "No dead letter sink is configured."),
+	rt.Condition("EventPoliciesReady", "True", "OIDCDisabled", `Feature "authentication-oidc" must be enabled to support Authorization`),
+	rt.Condition("IngressReady", "True", "", ""),
+	rt.Condition("Ready", "True", "", ""),
 }
 
 // reconciled gives a Broker the status of a ready one, except for conditions.
@@ -91,7 +91,7 @@ func reconciled(edits ...apis.Condition) func(*eventingv1.Broker) {
 		addr.URL.Path = "/" + b.Namespace + "/" + b.Name
 		b.Status.Address, b.Status.Addresses = &addr, []duckv1.Addressable{addr}
 		b.Status.ObservedGeneration = b.Generation
-		b.Status.Conditions = Conditions(ready, edits...)
+		b.Status.Conditions = rt.Conditions(ready, edits...)
 	}
 }
 
@@ -114,60 +114,60 @@ func statusAnnotated(annotations map[string]string) func(*eventingv1.Broker) {
 
 // failing is the conditions of a Broker of which one thing is not well.
 func failing(t apis.ConditionType, status corev1.ConditionStatus, reason, message string) func(*eventingv1.Broker) {
-	return reconciled(Condition(t, status, reason, message), Condition("Ready", status, reason, message))
+	return reconciled(rt.Condition(t, status, reason, message), rt.Condition("Ready", status, reason, message))
 }
 
 func objects(o ...runtime.Object) []runtime.Object { return o }
 
 func TestBroker(t *testing.T) {
 	for _, r := range []row{
-		{Row: Row{TableRow: rtesting.TableRow{
+		{Row: rt.Row{TableRow: rtesting.TableRow{
 			Name: "there is none",
 		}}},
-		{Row: Row{TableRow: rtesting.TableRow{
+		{Row: rt.Row{TableRow: rtesting.TableRow{
 			Name:    "of another class is not touched",
 			Objects: objects(broker(annotated(map[string]string{"eventing.knative.dev/broker.class": "MTChannelBasedBroker"}))),
 		}}},
-		{Row: Row{Unsettled: true, TableRow: rtesting.TableRow{
+		{Row: rt.Row{Unsettled: true, TableRow: rtesting.TableRow{
 			Name:    "gets a finalizer, an address and a status",
 			Objects: objects(broker(func(b *eventingv1.Broker) { b.Finalizers, b.ResourceVersion = []string{"other"}, "7" })),
 			WantPatches: []clientgotesting.PatchActionImpl{{
 				Name:  name,
 				Patch: []byte(`{"metadata":{"finalizers":["other","leat.brokers.eventing.knative.dev"],"resourceVersion":"7"}}`),
 			}},
-			WantStatusUpdates: StatusUpdate(broker(reconciled(), func(b *eventingv1.Broker) {
+			WantStatusUpdates: rt.StatusUpdate(broker(reconciled(), func(b *eventingv1.Broker) {
 				b.Finalizers, b.ResourceVersion = []string{"other"}, "7"
 			})),
 			WantEvents: []string{`Normal FinalizerUpdate Updated "orders" finalizers`},
 		}}},
-		{Row: Row{TableRow: rtesting.TableRow{
+		{Row: rt.Row{TableRow: rtesting.TableRow{
 			Name:              "becomes ready",
 			Objects:           objects(broker()),
-			WantStatusUpdates: StatusUpdate(broker(reconciled())),
+			WantStatusUpdates: rt.StatusUpdate(broker(reconciled())),
 		}}},
-		{Row: Row{TableRow: rtesting.TableRow{
+		{Row: rt.Row{TableRow: rtesting.TableRow{
 			Name:    "that is as it should be is not written",
 			Objects: objects(broker(reconciled(), statusAnnotated(map[string]string{"other.dev/x": "kept"}))),
 		}}},
-		{Row: Row{TableRow: rtesting.TableRow{
+		{Row: rt.Row{TableRow: rtesting.TableRow{
 			Name:              "of a new generation is observed",
 			Objects:           objects(broker(reconciled(), func(b *eventingv1.Broker) { b.Generation = 2 })),
-			WantStatusUpdates: StatusUpdate(broker(func(b *eventingv1.Broker) { b.Generation = 2 }, reconciled())),
+			WantStatusUpdates: rt.StatusUpdate(broker(func(b *eventingv1.Broker) { b.Generation = 2 }, reconciled())),
 		}}},
-		{Row: Row{Unsettled: true, TableRow: rtesting.TableRow{
+		{Row: rt.Row{Unsettled: true, TableRow: rtesting.TableRow{
 			Name:    "whose write meets a conflict is written again",
 			Objects: objects(broker()),
 			WithReactors: []clientgotesting.ReactionFunc{
 				once(apierrors.NewConflict(schema.GroupResource{Resource: "brokers"}, name, errors.New("somebody was faster"))),
 			},
-			WantStatusUpdates: append(StatusUpdate(broker(reconciled())), StatusUpdate(broker(reconciled()))...),
+			WantStatusUpdates: append(rt.StatusUpdate(broker(reconciled())), rt.StatusUpdate(broker(reconciled()))...),
 		}}},
-		{Row: Row{Unsettled: true, TableRow: rtesting.TableRow{
+		{Row: rt.Row{Unsettled: true, TableRow: rtesting.TableRow{
 			Name:              "that cannot be written is tried again",
 			Objects:           objects(broker()),
 			WithReactors:      []clientgotesting.ReactionFunc{rtesting.InduceFailure("update", "brokers")},
 			WantErr:           true,
-			WantStatusUpdates: StatusUpdate(broker(reconciled())),
+			WantStatusUpdates: rt.StatusUpdate(broker(reconciled())),
 			WantEvents: []string{
 				`Warning UpdateFailed Failed to update status for "orders": inducing failure for update brokers`,
 			},
@@ -195,35 +195,35 @@ func TestBrokerAsksTheDataPlane(t *testing.T) {
 		noStream = "The data plane does not take events for it yet."
 	)
 	for _, r := range []row{
-		{plane: dataplanetest.All(served.Unknown, ""), Row: Row{TableRow: rtesting.TableRow{
+		{plane: dataplanetest.All(served.Unknown, ""), Row: rt.Row{TableRow: rtesting.TableRow{
 			Name:              "that has not been asked",
 			Objects:           objects(broker()),
-			WantStatusUpdates: StatusUpdate(broker(failing("IngressReady", "Unknown", "NotServedYet", notYet))),
+			WantStatusUpdates: rt.StatusUpdate(broker(failing("IngressReady", "Unknown", "NotServedYet", notYet))),
 		}}},
-		{plane: dataplanetest.All(served.Unknown, ""), Row: Row{TableRow: rtesting.TableRow{
+		{plane: dataplanetest.All(served.Unknown, ""), Row: rt.Row{TableRow: rtesting.TableRow{
 			Name:    "that has not been asked, about a Broker that is ready",
 			Objects: objects(broker(reconciled())),
 		}}},
-		{plane: dataplanetest.All(served.Pending, noStream), Row: Row{TableRow: rtesting.TableRow{
+		{plane: dataplanetest.All(served.Pending, noStream), Row: rt.Row{TableRow: rtesting.TableRow{
 			Name:              "that does not serve it yet",
 			Objects:           objects(broker(reconciled())),
-			WantStatusUpdates: StatusUpdate(broker(failing("IngressReady", "Unknown", "NotServedYet", noStream))),
+			WantStatusUpdates: rt.StatusUpdate(broker(failing("IngressReady", "Unknown", "NotServedYet", noStream))),
 		}}},
-		{plane: dataplanetest.All(served.Away, "gone for 100% sure"), Row: Row{TableRow: rtesting.TableRow{
+		{plane: dataplanetest.All(served.Away, "gone for 100% sure"), Row: rt.Row{TableRow: rtesting.TableRow{
 			Name:              "that is away",
 			Objects:           objects(broker(reconciled())),
-			WantStatusUpdates: StatusUpdate(broker(failing("IngressReady", "Unknown", "DataPlaneUnavailable", "gone for 100% sure"))),
+			WantStatusUpdates: rt.StatusUpdate(broker(failing("IngressReady", "Unknown", "DataPlaneUnavailable", "gone for 100% sure"))),
 		}}},
-		{plane: dataplanetest.All(served.Failed, "no"), Row: Row{TableRow: rtesting.TableRow{
+		{plane: dataplanetest.All(served.Failed, "no"), Row: rt.Row{TableRow: rtesting.TableRow{
 			Name:              "that cannot",
 			Objects:           objects(broker(reconciled())),
-			WantStatusUpdates: StatusUpdate(broker(failing("IngressReady", "False", "NotServed", "no"))),
+			WantStatusUpdates: rt.StatusUpdate(broker(failing("IngressReady", "False", "NotServed", "no"))),
 			WantEvents:        []string{"Warning NotServed no"},
 		}}},
-		{Row: Row{TableRow: rtesting.TableRow{
+		{Row: rt.Row{TableRow: rtesting.TableRow{
 			Name:              "that serves it now",
 			Objects:           objects(broker(failing("IngressReady", "Unknown", "NotServedYet", noStream))),
-			WantStatusUpdates: StatusUpdate(broker(reconciled())),
+			WantStatusUpdates: rt.StatusUpdate(broker(reconciled())),
 		}}},
 	} {
 		r.run(t)
@@ -238,8 +238,8 @@ func TestBrokerIsAskedAboutByNameAndUID(t *testing.T) {
 		}
 		return served.Verdict{State: served.Serving}
 	})
-	row{plane: plane, Row: Row{TableRow: rtesting.TableRow{
-		Name: "asked", Objects: objects(broker()), WantStatusUpdates: StatusUpdate(broker(reconciled())),
+	row{plane: plane, Row: rt.Row{TableRow: rtesting.TableRow{
+		Name: "asked", Objects: objects(broker()), WantStatusUpdates: rt.StatusUpdate(broker(reconciled())),
 	}}}.run(t)
 }
 
@@ -254,7 +254,7 @@ func serviceURL(name string) *apis.URL { return apis.HTTP(name + "." + ns + ".sv
 var coreService = schema.GroupVersionKind{Version: "v1", Kind: "Service"}
 
 func TestDeadLetterSinkOfBroker(t *testing.T) {
-	resolved := Condition("DeadLetterSinkResolved", "True", "", "")
+	resolved := rt.Condition("DeadLetterSinkResolved", "True", "", "")
 	to := func(url string, certs, audience *string) func(*eventingv1.Broker) {
 		return func(b *eventingv1.Broker) {
 			u, err := apis.ParseURL(url)
@@ -270,48 +270,48 @@ func TestDeadLetterSinkOfBroker(t *testing.T) {
 	busy := func(clientgotesting.Action) (bool, runtime.Object, error) {
 		return true, nil, apierrors.NewServiceUnavailable("busy")
 	}
-	relative := sink(KnativeService, ns, "dead")
+	relative := sink(rt.KnativeService, ns, "dead")
 	relative.DeadLetterSink.URI = &apis.URL{Path: "/letters"}
 	const busyMessage = "failed to get lister for /v1, Resource=services: busy"
 	for _, r := range []row{
-		{Row: Row{TableRow: rtesting.TableRow{
+		{Row: rt.Row{TableRow: rtesting.TableRow{
 			Name:              "a Service, in the Broker's namespace if the ref has none",
-			Objects:           objects(broker(withDelivery(sink(coreService, "", "dead"))), Service(ns, "dead")),
-			WantStatusUpdates: StatusUpdate(broker(withDelivery(sink(coreService, "", "dead")), reconciled(resolved), to(dead, nil, nil))),
+			Objects:           objects(broker(withDelivery(sink(coreService, "", "dead"))), rt.Service(ns, "dead")),
+			WantStatusUpdates: rt.StatusUpdate(broker(withDelivery(sink(coreService, "", "dead")), reconciled(resolved), to(dead, nil, nil))),
 		}}},
-		{Row: Row{TableRow: rtesting.TableRow{
+		{Row: rt.Row{TableRow: rtesting.TableRow{
 			Name:    "a URI relative to an addressable with certificates and an audience",
-			Objects: objects(broker(withDelivery(relative)), Addressable(KnativeService, ns, "dead", "https://dead.example/x")),
-			WantStatusUpdates: StatusUpdate(broker(withDelivery(relative), reconciled(resolved),
+			Objects: objects(broker(withDelivery(relative)), rt.Addressable(rt.KnativeService, ns, "dead", "https://dead.example/x")),
+			WantStatusUpdates: rt.StatusUpdate(broker(withDelivery(relative), reconciled(resolved),
 				to("https://dead.example/letters", ptr.String("pem"), ptr.String("aud")))),
 		}}},
-		{Row: Row{TableRow: rtesting.TableRow{
+		{Row: rt.Row{TableRow: rtesting.TableRow{
 			Name: "one that does not exist any more",
 			Objects: objects(broker(withDelivery(sink(coreService, ns, "dead")), reconciled(resolved), to(dead, nil, nil)),
-				Service(ns, "other")),
-			WantStatusUpdates: StatusUpdate(broker(withDelivery(sink(coreService, ns, "dead")), failing("DeadLetterSinkResolved",
+				rt.Service(ns, "other")),
+			WantStatusUpdates: rt.StatusUpdate(broker(withDelivery(sink(coreService, ns, "dead")), failing("DeadLetterSinkResolved",
 				"False", "Unresolved", `failed to get object shop/dead: services "dead" not found`))),
 			WantErr:    true, // asks for another try
 			WantEvents: []string{`Warning Unresolved failed to get object shop/dead: services "dead" not found`},
 		}}},
-		{Row: Row{TableRow: rtesting.TableRow{
+		{Row: rt.Row{TableRow: rtesting.TableRow{
 			Name: "that is not configured any more",
 			Objects: objects(broker(withDelivery(&eventingduckv1.DeliverySpec{Retry: ptr.Int32(3)}),
 				reconciled(resolved), to(dead, nil, nil))),
-			WantStatusUpdates: StatusUpdate(broker(withDelivery(&eventingduckv1.DeliverySpec{Retry: ptr.Int32(3)}), reconciled())),
+			WantStatusUpdates: rt.StatusUpdate(broker(withDelivery(&eventingduckv1.DeliverySpec{Retry: ptr.Int32(3)}), reconciled())),
 		}}},
-		{Row: Row{TableRow: rtesting.TableRow{
+		{Row: rt.Row{TableRow: rtesting.TableRow{
 			Name:         "while the API server is busy stays as it was",
 			Objects:      objects(broker(withDelivery(sink(coreService, ns, "dead")), reconciled(resolved), to(dead, nil, nil))),
 			WithReactors: []clientgotesting.ReactionFunc{onList("services", busy)},
 			WantErr:      true, // asks for another try
 		}}},
-		{Row: Row{TableRow: rtesting.TableRow{
+		{Row: rt.Row{TableRow: rtesting.TableRow{
 			Name:         "while the API server is busy is unknown if it was",
 			Objects:      objects(broker(withDelivery(sink(coreService, ns, "dead")))),
 			WithReactors: []clientgotesting.ReactionFunc{onList("services", busy)},
 			WantErr:      true,
-			WantStatusUpdates: StatusUpdate(broker(withDelivery(sink(coreService, ns, "dead")),
+			WantStatusUpdates: rt.StatusUpdate(broker(withDelivery(sink(coreService, ns, "dead")),
 				failing("DeadLetterSinkResolved", "Unknown", "TryingAgain", busyMessage))),
 		}}},
 	} {
@@ -333,25 +333,25 @@ func TestFeaturesOfBroker(t *testing.T) {
 	const noOIDC = "The feature authentication-oidc is enabled, but Leat does not check who sends an event."
 	strict := func(b *eventingv1.Broker) {
 		failing("IngressReady", "False", "TransportEncryptionNotSupported", noTLS)(b)
-		b.Status.Conditions = Conditions(b.Status.Conditions, Condition("Addressable", "False", "TransportEncryptionNotSupported", noTLS))
+		b.Status.Conditions = rt.Conditions(b.Status.Conditions, rt.Condition("Addressable", "False", "TransportEncryptionNotSupported", noTLS))
 		b.Status.AddressStatus = duckv1.AddressStatus{}
 	}
 	for _, r := range []row{
-		{Row: Row{Features: map[string]string{"transport-encryption": "Permissive"}, TableRow: rtesting.TableRow{
-			Name: "permissive encryption", Objects: objects(broker()), WantStatusUpdates: StatusUpdate(broker(reconciled())),
+		{Row: rt.Row{Features: map[string]string{"transport-encryption": "Permissive"}, TableRow: rtesting.TableRow{
+			Name: "permissive encryption", Objects: objects(broker()), WantStatusUpdates: rt.StatusUpdate(broker(reconciled())),
 		}}},
-		{Row: Row{Features: map[string]string{"transport-encryption": "strict"}, TableRow: rtesting.TableRow{
-			Name: "strict encryption", Objects: objects(broker(reconciled())), WantStatusUpdates: StatusUpdate(broker(strict)),
+		{Row: rt.Row{Features: map[string]string{"transport-encryption": "strict"}, TableRow: rtesting.TableRow{
+			Name: "strict encryption", Objects: objects(broker(reconciled())), WantStatusUpdates: rt.StatusUpdate(broker(strict)),
 			WantEvents: []string{
 				"Warning TransportEncryptionNotSupported " + noTLS, "Warning TransportEncryptionNotSupported " + noTLS,
 			},
 		}}},
-		{Row: Row{Features: map[string]string{"authentication-oidc": "enabled"}, TableRow: rtesting.TableRow{
+		{Row: rt.Row{Features: map[string]string{"authentication-oidc": "enabled"}, TableRow: rtesting.TableRow{
 			Name: "authentication",
 			Objects: objects(broker(reconciled(), func(b *eventingv1.Broker) {
 				b.Status.Policies = []eventingduckv1.AppliedEventPolicyRef{{Name: "of another controller"}}
 			})),
-			WantStatusUpdates: StatusUpdate(broker(failing("EventPoliciesReady", "False", "AuthenticationNotSupported", noOIDC))),
+			WantStatusUpdates: rt.StatusUpdate(broker(failing("EventPoliciesReady", "False", "AuthenticationNotSupported", noOIDC))),
 			WantEvents:        []string{"Warning AuthenticationNotSupported " + noOIDC},
 		}}},
 	} {
@@ -372,27 +372,27 @@ func TestDeletionOfBroker(t *testing.T) {
 	unfinished := []clientgotesting.PatchActionImpl{{
 		Name: name, Patch: []byte(`{"metadata":{"finalizers":[],"resourceVersion":""}}`),
 	}}
-	stored := func(v served.State, reason string) *dataplanetest.Plane { return dataplanetest.All(v, reason) }
+	stored := dataplanetest.All
 	gone, otherGone := stored(served.Pending, ""), stored(served.Pending, "")
 	stream := routing.StreamName{Kind: routing.Broker, Namespace: ns, Name: name}
 	gone.Remove(stream, "orders-uid")
 	otherGone.Remove(stream, "an earlier UID")
 	for _, r := range []row{
-		{plane: gone, Row: Row{Unsettled: true, TableRow: rtesting.TableRow{
+		{plane: gone, Row: rt.Row{Unsettled: true, TableRow: rtesting.TableRow{
 			Name: "ends once its events are deleted", Objects: objects(deleted(time.Hour)), WantPatches: unfinished,
 			WantEvents: []string{`Normal FinalizerUpdate Updated "orders" finalizers`},
 		}}},
-		{plane: stored(served.Serving, ""), Row: Row{TableRow: rtesting.TableRow{
+		{plane: stored(served.Serving, ""), Row: rt.Row{TableRow: rtesting.TableRow{
 			Name: "waits for the data plane", Objects: objects(deleted(0)), WantErr: true,
 		}}},
-		{plane: otherGone, Row: Row{TableRow: rtesting.TableRow{
+		{plane: otherGone, Row: rt.Row{TableRow: rtesting.TableRow{
 			Name: "is not taken for that of an earlier Broker", Objects: objects(deleted(0)), WantErr: true,
 		}}},
-		{plane: stored(served.Serving, ""), Row: Row{Unsettled: true, TableRow: rtesting.TableRow{
+		{plane: stored(served.Serving, ""), Row: rt.Row{Unsettled: true, TableRow: rtesting.TableRow{
 			Name: "that takes long is told of", Objects: objects(deleted(time.Hour)), WantErr: true,
 			WantEvents: []string{"Warning FinalizingWaits The deletion waits: its events are being deleted by the data plane."},
 		}}},
-		{plane: stored(served.Away, "no route to host"), Row: Row{Unsettled: true, TableRow: rtesting.TableRow{
+		{plane: stored(served.Away, "no route to host"), Row: rt.Row{Unsettled: true, TableRow: rtesting.TableRow{
 			Name: "while the data plane is away says so", Objects: objects(deleted(time.Hour)), WantErr: true,
 			WantEvents: []string{"Warning FinalizingWaits The deletion waits: the data plane, which holds its events, " +
 				"does not answer: no route to host."},

@@ -14,7 +14,7 @@ import (
 	"knative.dev/pkg/ptr"
 	rtesting "knative.dev/pkg/reconciler/testing"
 
-	. "leat.dev/leat/pkg/reconciler/reconcilertest"
+	rt "leat.dev/leat/pkg/reconciler/reconcilertest"
 	"leat.dev/leat/pkg/routing/build"
 )
 
@@ -54,37 +54,37 @@ const readAgain = true
 func TestConfigOfBroker(t *testing.T) {
 	own := configured("ConfigMap", ns, "options")
 	for _, r := range []row{
-		{Row: Row{TableRow: rtesting.TableRow{
+		{Row: rt.Row{TableRow: rtesting.TableRow{
 			Name:    "options go into the status",
-			Objects: objects(broker(own, statusAnnotated(foreign)), ConfigMap(ns, "options", options)),
+			Objects: objects(broker(own, statusAnnotated(foreign)), rt.ConfigMap(ns, "options", options)),
 			WantErr: readAgain,
-			WantStatusUpdates: StatusUpdate(
+			WantStatusUpdates: rt.StatusUpdate(
 				broker(own, reconciled(), statusAnnotated(with(foreign, optioned)))),
 		}}},
-		{Row: Row{TableRow: rtesting.TableRow{
+		{Row: rt.Row{TableRow: rtesting.TableRow{
 			Name: "in the Broker's namespace if the reference has none",
 			Objects: objects(broker(configured("ConfigMap", "", "options")),
-				ConfigMap(ns, "options", map[string]string{"start": "earliest"})),
+				rt.ConfigMap(ns, "options", map[string]string{"start": "earliest"})),
 			WantErr: readAgain,
-			WantStatusUpdates: StatusUpdate(broker(configured("ConfigMap", "", "options"), reconciled(),
+			WantStatusUpdates: rt.StatusUpdate(broker(configured("ConfigMap", "", "options"), reconciled(),
 				statusAnnotated(map[string]string{"leat.dev/start": "earliest"}))),
 		}}},
-		{Row: Row{TableRow: rtesting.TableRow{
+		{Row: rt.Row{TableRow: rtesting.TableRow{
 			Name:              "options that are not there any more",
-			Objects:           objects(broker(own, reconciled(), statusAnnotated(with(foreign, optioned))), ConfigMap(ns, "options", nil)),
+			Objects:           objects(broker(own, reconciled(), statusAnnotated(with(foreign, optioned))), rt.ConfigMap(ns, "options", nil)),
 			WantErr:           readAgain,
-			WantStatusUpdates: StatusUpdate(broker(own, reconciled(), statusAnnotated(foreign))),
+			WantStatusUpdates: rt.StatusUpdate(broker(own, reconciled(), statusAnnotated(foreign))),
 		}}},
-		{Row: Row{TableRow: rtesting.TableRow{
+		{Row: rt.Row{TableRow: rtesting.TableRow{
 			Name:              "no config any more",
 			Objects:           objects(broker(reconciled(), statusAnnotated(with(foreign, optioned)))),
-			WantStatusUpdates: StatusUpdate(broker(reconciled(), statusAnnotated(foreign))),
+			WantStatusUpdates: rt.StatusUpdate(broker(reconciled(), statusAnnotated(foreign))),
 		}}},
-		{Row: Row{TableRow: rtesting.TableRow{
+		{Row: rt.Row{TableRow: rtesting.TableRow{
 			Name: "that of a channel-based Broker, which core gives to all, is not read again",
 			Objects: objects(broker(configured("ConfigMap", "knative-testing", "config-br-default-channel")),
-				ConfigMap("knative-testing", "config-br-default-channel", map[string]string{"channel-template-spec": "kind: InMemoryChannel"})),
-			WantStatusUpdates: StatusUpdate(broker(configured("ConfigMap", "knative-testing", "config-br-default-channel"), reconciled())),
+				rt.ConfigMap("knative-testing", "config-br-default-channel", map[string]string{"channel-template-spec": "kind: InMemoryChannel"})),
+			WantStatusUpdates: rt.StatusUpdate(broker(configured("ConfigMap", "knative-testing", "config-br-default-channel"), reconciled())),
 		}}},
 	} {
 		r.run(t)
@@ -106,11 +106,11 @@ func TestMistakesInConfigOfBroker(t *testing.T) {
 	}
 	keeps := statusAnnotated(with(foreign, optioned))
 	mistake := func(name string, config func(*eventingv1.Broker), reason, message string, again bool, more ...runtime.Object) row {
-		return row{Row: Row{TableRow: rtesting.TableRow{
+		return row{Row: rt.Row{TableRow: rtesting.TableRow{
 			Name:              name,
 			Objects:           append(objects(broker(config, reconciled(), keeps)), more...),
 			WantErr:           again,
-			WantStatusUpdates: StatusUpdate(broker(config, failing("ConfigReady", "False", reason, message), keeps)),
+			WantStatusUpdates: rt.StatusUpdate(broker(config, failing("ConfigReady", "False", reason, message), keeps)),
 			WantEvents:        []string{"Warning " + reason + " " + message},
 		}}}
 	}
@@ -122,23 +122,23 @@ func TestMistakesInConfigOfBroker(t *testing.T) {
 			"spec.config is a Kafka of example.dev/v1, but Leat takes its options from a ConfigMap of v1.", false),
 		mistake("does not exist", own, "ConfigNotFound", "There is no ConfigMap shop/options.", readAgain),
 		mistake("has a bad value", own, "ConfigInvalid", "The ConfigMap shop/options is not taken: "+invalid.Error(), readAgain,
-			ConfigMap(ns, "options", map[string]string{"retention": "for ever"})),
+			rt.ConfigMap(ns, "options", map[string]string{"retention": "for ever"})),
 		mistake("of a namespace that the user may not be allowed to read", other, "ConfigNotAllowed",
 			"spec.config is the ConfigMap their-secrets/options, but it must be in the Broker's own namespace or in knative-testing.",
-			false, ConfigMap("their-secrets", "options", map[string]string{"password": "hunter2"})),
+			false, rt.ConfigMap("their-secrets", "options", map[string]string{"password": "hunter2"})),
 		denied,
-		{Row: Row{TableRow: rtesting.TableRow{
+		{Row: rt.Row{TableRow: rtesting.TableRow{
 			Name:         "cannot be read now",
 			Objects:      objects(broker(own, reconciled(), keeps)),
 			WithReactors: []clientgotesting.ReactionFunc{tooBusy},
 			WantErr:      readAgain,
 		}}},
-		{Row: Row{TableRow: rtesting.TableRow{
+		{Row: rt.Row{TableRow: rtesting.TableRow{
 			Name:         "could not be read yet",
 			Objects:      objects(broker(own)),
 			WithReactors: []clientgotesting.ReactionFunc{tooBusy},
 			WantErr:      readAgain,
-			WantStatusUpdates: StatusUpdate(broker(own,
+			WantStatusUpdates: rt.StatusUpdate(broker(own,
 				failing("ConfigReady", "Unknown", "ConfigNotReadable", "The ConfigMap shop/options cannot be read now."))),
 		}}},
 	} {
@@ -152,10 +152,10 @@ func TestMistakesInAnnotationsOfBroker(t *testing.T) {
 	if len(problems) != 1 {
 		t.Fatalf("a retention of for ever has the problems %v", problems)
 	}
-	row{Row: Row{TableRow: rtesting.TableRow{
+	row{Row: rt.Row{TableRow: rtesting.TableRow{
 		Name:              "told, but ready",
 		Objects:           objects(broker(wrong)),
-		WantStatusUpdates: StatusUpdate(broker(wrong, reconciled(Condition("ConfigReady", "True", "OptionIgnored", problems[0].Reason)))),
+		WantStatusUpdates: rt.StatusUpdate(broker(wrong, reconciled(rt.Condition("ConfigReady", "True", "OptionIgnored", problems[0].Reason)))),
 		WantEvents:        []string{"Warning OptionIgnored " + problems[0].Reason},
 	}}}.run(t)
 }
@@ -203,7 +203,7 @@ var forgottenFields = map[string]string{
 
 func TestDeliveryDefaultsOfBroker(t *testing.T) {
 	resolved := func(b *eventingv1.Broker) {
-		reconciled(Condition("DeadLetterSinkResolved", "True", "", ""))(b)
+		reconciled(rt.Condition("DeadLetterSinkResolved", "True", "", ""))(b)
 		b.Status.DeadLetterSinkURI = serviceURL("dead")
 	}
 	generation := func(g int64) func(*eventingv1.Broker) { return func(b *eventingv1.Broker) { b.Generation = g } }
@@ -212,45 +212,45 @@ func TestDeliveryDefaultsOfBroker(t *testing.T) {
 	own := inherited(func(d *eventingduckv1.DeliverySpec) { d.Retry = ptr.Int32(5) })
 	ownTimeout := inherited(func(d *eventingduckv1.DeliverySpec) { d.Timeout = ptr.String("PT5S") })
 	for _, r := range []row{
-		{defaults: brDefaults, Row: Row{TableRow: rtesting.TableRow{
+		{defaults: brDefaults, Row: rt.Row{TableRow: rtesting.TableRow{
 			Name:              "what core forgot",
-			Objects:           objects(broker(inherited(), statusAnnotated(foreign)), Service(ns, "dead")),
-			WantStatusUpdates: StatusUpdate(broker(inherited(), resolved, statusAnnotated(with(foreign, forgottenFields)))),
+			Objects:           objects(broker(inherited(), statusAnnotated(foreign)), rt.Service(ns, "dead")),
+			WantStatusUpdates: rt.StatusUpdate(broker(inherited(), resolved, statusAnnotated(with(foreign, forgottenFields)))),
 		}}},
-		{defaults: without, Row: Row{TableRow: rtesting.TableRow{
+		{defaults: without, Row: rt.Row{TableRow: rtesting.TableRow{
 			Name:    "follow the ConfigMap",
-			Objects: objects(broker(inherited(), resolved, statusAnnotated(forgottenFields)), Service(ns, "dead")),
-			WantStatusUpdates: StatusUpdate(broker(inherited(), resolved, statusAnnotated(map[string]string{
+			Objects: objects(broker(inherited(), resolved, statusAnnotated(forgottenFields)), rt.Service(ns, "dead")),
+			WantStatusUpdates: rt.StatusUpdate(broker(inherited(), resolved, statusAnnotated(map[string]string{
 				"leat.dev/delivery-timeout": "PT30S", "leat.dev/delivery-retry-after-max": "PT2M",
 			}))),
 		}}},
-		{defaults: changed, Row: Row{TableRow: rtesting.TableRow{
+		{defaults: changed, Row: rt.Row{TableRow: rtesting.TableRow{
 			Name:    "of a Broker made with earlier defaults stay, as its spec does",
-			Objects: objects(broker(inherited(), resolved, statusAnnotated(forgottenFields)), Service(ns, "dead")),
+			Objects: objects(broker(inherited(), resolved, statusAnnotated(forgottenFields)), rt.Service(ns, "dead")),
 		}}},
-		{Row: Row{TableRow: rtesting.TableRow{
+		{Row: rt.Row{TableRow: rtesting.TableRow{
 			Name:    "stay while config-br-defaults is not there",
-			Objects: objects(broker(inherited(), resolved, statusAnnotated(forgottenFields)), Service(ns, "dead")),
+			Objects: objects(broker(inherited(), resolved, statusAnnotated(forgottenFields)), rt.Service(ns, "dead")),
 		}}},
-		{defaults: brDefaults, Row: Row{TableRow: rtesting.TableRow{
+		{defaults: brDefaults, Row: rt.Row{TableRow: rtesting.TableRow{
 			Name:              "are not for a delivery of the user's own",
-			Objects:           objects(broker(own), Service(ns, "dead")),
-			WantStatusUpdates: StatusUpdate(broker(own, resolved)),
+			Objects:           objects(broker(own), rt.Service(ns, "dead")),
+			WantStatusUpdates: rt.StatusUpdate(broker(own, resolved)),
 		}}},
-		{defaults: brDefaults, Row: Row{TableRow: rtesting.TableRow{
+		{defaults: brDefaults, Row: rt.Row{TableRow: rtesting.TableRow{
 			Name:              "are not for a delivery that became the user's own",
-			Objects:           objects(broker(own, resolved, generation(2), statusAnnotated(forgottenFields)), Service(ns, "dead")),
-			WantStatusUpdates: StatusUpdate(broker(own, generation(2), resolved)),
+			Objects:           objects(broker(own, resolved, generation(2), statusAnnotated(forgottenFields)), rt.Service(ns, "dead")),
+			WantStatusUpdates: rt.StatusUpdate(broker(own, generation(2), resolved)),
 		}}},
-		{defaults: brDefaults, Row: Row{TableRow: rtesting.TableRow{
+		{defaults: brDefaults, Row: rt.Row{TableRow: rtesting.TableRow{
 			Name:              "are not for a delivery with a field that core does not copy",
-			Objects:           objects(broker(ownTimeout), Service(ns, "dead")),
-			WantStatusUpdates: StatusUpdate(broker(ownTimeout, resolved)),
+			Objects:           objects(broker(ownTimeout), rt.Service(ns, "dead")),
+			WantStatusUpdates: rt.StatusUpdate(broker(ownTimeout, resolved)),
 		}}},
-		{defaults: brDefaults, Row: Row{TableRow: rtesting.TableRow{
+		{defaults: brDefaults, Row: rt.Row{TableRow: rtesting.TableRow{
 			Name:              "are not for a Broker without delivery",
 			Objects:           objects(broker()),
-			WantStatusUpdates: StatusUpdate(broker(reconciled())),
+			WantStatusUpdates: rt.StatusUpdate(broker(reconciled())),
 		}}},
 	} {
 		r.run(t)
@@ -265,11 +265,11 @@ func TestDeliveryDefaultsOfBrokerWithConfig(t *testing.T) {
 		Retry: ptr.Int32(10), BackoffPolicy: &policy, BackoffDelay: ptr.String("PT0.2S"),
 	})
 	config := configured("ConfigMap", "platform", "leat-options")
-	row{defaults: brDefaults, Row: Row{TableRow: rtesting.TableRow{
+	row{defaults: brDefaults, Row: rt.Row{TableRow: rtesting.TableRow{
 		Name:    "the cluster's, and the ConfigMap that config-br-defaults names may be anywhere",
-		Objects: objects(broker(delivery, config), ConfigMap("platform", "leat-options", map[string]string{"start": "earliest"})),
+		Objects: objects(broker(delivery, config), rt.ConfigMap("platform", "leat-options", map[string]string{"start": "earliest"})),
 		WantErr: readAgain,
-		WantStatusUpdates: StatusUpdate(broker(delivery, config, reconciled(), statusAnnotated(map[string]string{
+		WantStatusUpdates: rt.StatusUpdate(broker(delivery, config, reconciled(), statusAnnotated(map[string]string{
 			"leat.dev/delivery-timeout": "PT1S", "leat.dev/start": "earliest",
 		}))),
 	}}}.run(t)

@@ -14,7 +14,7 @@ import (
 	rtesting "knative.dev/pkg/reconciler/testing"
 
 	"leat.dev/leat/pkg/reconciler/dataplane/dataplanetest"
-	. "leat.dev/leat/pkg/reconciler/reconcilertest"
+	rt "leat.dev/leat/pkg/reconciler/reconcilertest"
 	"leat.dev/leat/pkg/routing"
 	"leat.dev/leat/pkg/served"
 
@@ -71,16 +71,16 @@ func TestWhatMakesTheControllerLookAtABroker(t *testing.T) {
 	r := start(t)
 	expect := func(what string, want ...string) {
 		t.Helper()
-		if got := Queued(t, r.Impl, len(want)); !slices.Equal(got, want) {
+		if got := rt.Queued(t, r.Impl, len(want)); !slices.Equal(got, want) {
 			t.Errorf("%s enqueues %q, want %q", what, got, want)
 		}
 	}
-	r.create(t, Broker(ns, "theirs", "", theirs))
-	r.create(t, Broker(ns, "a", FinalizerName))
+	r.create(t, rt.Broker(ns, "theirs", "", theirs))
+	r.create(t, rt.Broker(ns, "a", FinalizerName))
 	expect("a new Broker", "shop/a")
-	r.create(t, Broker(ns, "b", FinalizerName))
+	r.create(t, rt.Broker(ns, "b", FinalizerName))
 	expect("a new Broker", "shop/b")
-	r.update(t, Broker(ns, "a", FinalizerName, func(b *eventingv1.Broker) { b.Generation = 2 }))
+	r.update(t, rt.Broker(ns, "a", FinalizerName, func(b *eventingv1.Broker) { b.Generation = 2 }))
 	expect("a change", "shop/a")
 
 	stream := func(kind routing.Kind, name string) routing.StreamName {
@@ -95,22 +95,22 @@ func TestWhatMakesTheControllerLookAtABroker(t *testing.T) {
 	r.plane.Change(served.Change{All: true})
 	expect("a data plane that comes or goes", "shop/a", "shop/b")
 
-	r.cmw.OnChange(ConfigMap("knative-testing", "config-features", map[string]string{"transport-encryption": "strict"}))
+	r.cmw.OnChange(rt.ConfigMap("knative-testing", "config-features", map[string]string{"transport-encryption": "strict"}))
 	expect("a change of config-features", "shop/a", "shop/b")
-	r.cmw.OnChange(ConfigMap("knative-testing", "config-br-defaults", map[string]string{"default-br-config": brDefaults}))
+	r.cmw.OnChange(rt.ConfigMap("knative-testing", "config-br-defaults", map[string]string{"default-br-config": brDefaults}))
 	expect("a change of config-br-defaults", "shop/a", "shop/b")
-	r.cmw.OnChange(ConfigMap("knative-testing", "config-br-defaults", map[string]string{"default-br-config": "{"}))
+	r.cmw.OnChange(rt.ConfigMap("knative-testing", "config-br-defaults", map[string]string{"default-br-config": "{"}))
 	expect("a mistake in config-br-defaults")
 }
 
 func TestBadDefaultsLeaveTheGoodOnes(t *testing.T) {
 	var d defaults
-	good := ConfigMap("knative-testing", "config-br-defaults", map[string]string{"default-br-config": brDefaults})
+	good := rt.ConfigMap("knative-testing", "config-br-defaults", map[string]string{"default-br-config": brDefaults})
 	if err := d.set(good); err != nil {
 		t.Fatal(err)
 	}
 	for _, text := range []string{"", "{", "clusterDefault: 7"} {
-		bad := ConfigMap("knative-testing", "config-br-defaults", map[string]string{"default-br-config": text})
+		bad := rt.ConfigMap("knative-testing", "config-br-defaults", map[string]string{"default-br-config": text})
 		if err := d.set(bad); err == nil {
 			t.Errorf("%q is taken", text)
 		}

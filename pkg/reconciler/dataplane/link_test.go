@@ -13,7 +13,7 @@ import (
 	"knative.dev/pkg/logging"
 
 	"leat.dev/leat/pkg/reconciler/dataplane"
-	. "leat.dev/leat/pkg/reconciler/reconcilertest"
+	rt "leat.dev/leat/pkg/reconciler/reconcilertest"
 	"leat.dev/leat/pkg/routing"
 	"leat.dev/leat/pkg/served"
 )
@@ -36,10 +36,10 @@ func TestWatchTellsAllControllers(t *testing.T) {
 	if other := watch.Join(ctx, func(c served.Change) { two.Add(1); removed.Add(int32(len(c.Removed))) }); other != asker {
 		t.Error("two controllers have two watchers")
 	}
-	Eventually(t, "the stream is served", func() bool { return asker.Stream(stream, "1").State == served.Serving })
-	Eventually(t, "all have been told", func() bool { return one.Load() > 0 && two.Load() > 0 })
+	rt.Eventually(t, "the stream is served", func() bool { return asker.Stream(stream, "1").State == served.Serving })
+	rt.Eventually(t, "all have been told", func() bool { return one.Load() > 0 && two.Load() > 0 })
 	board.Publish(nil, map[string]string{stream.String(): "1"})
-	Eventually(t, "the stream is removed", func() bool { return asker.Removed(stream, "1") && removed.Load() == 1 })
+	rt.Eventually(t, "the stream is removed", func() bool { return asker.Removed(stream, "1") && removed.Load() == 1 })
 	cancel()
 	watch.Wait()
 }

@@ -15,7 +15,7 @@ import (
 	rtesting "knative.dev/pkg/reconciler/testing"
 
 	"leat.dev/leat/pkg/reconciler/dataplane/dataplanetest"
-	. "leat.dev/leat/pkg/reconciler/reconcilertest"
+	rt "leat.dev/leat/pkg/reconciler/reconcilertest"
 	"leat.dev/leat/pkg/routing"
 	"leat.dev/leat/pkg/routing/build"
 	"leat.dev/leat/pkg/served"
@@ -56,7 +56,7 @@ func (r running) createBroker(t *testing.T, b *eventingv1.Broker) {
 	if _, err := client.Get(r.ctx).EventingV1().Brokers(b.Namespace).Create(r.ctx, b, metav1.CreateOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	Eventually(t, "the Broker is in the cache", func() bool {
+	rt.Eventually(t, "the Broker is in the cache", func() bool {
 		_, ok, _ := brokerinformer.Get(r.ctx).Informer().GetStore().Get(b)
 		return ok
 	})
@@ -64,7 +64,7 @@ func (r running) createBroker(t *testing.T, b *eventingv1.Broker) {
 
 func (r running) createTrigger(t *testing.T, namespace, name, broker string, edits ...func(*eventingv1.Trigger)) {
 	t.Helper()
-	trigger := Trigger(namespace, name, broker, edits...)
+	trigger := rt.Trigger(namespace, name, broker, edits...)
 	if _, err := client.Get(r.ctx).EventingV1().Triggers(namespace).Create(r.ctx, trigger, metav1.CreateOptions{}); err != nil {
 		t.Fatal(err)
 	}
@@ -72,18 +72,18 @@ func (r running) createTrigger(t *testing.T, namespace, name, broker string, edi
 
 func (r running) expect(t *testing.T, what string, want ...string) {
 	t.Helper()
-	if got := Queued(t, r.Impl, len(want)); !slices.Equal(got, want) {
+	if got := rt.Queued(t, r.Impl, len(want)); !slices.Equal(got, want) {
 		t.Errorf("%s enqueues %q, want %q", what, got, want)
 	}
 }
 
 func TestWhatMakesTheControllerLookAtATrigger(t *testing.T) {
 	r := start(t)
-	r.createBroker(t, Broker(ns, "theirs", "", theirs))
+	r.createBroker(t, rt.Broker(ns, "theirs", "", theirs))
 	r.createTrigger(t, ns, "of-theirs", "theirs")
 	r.createTrigger(t, ns, "a", "orders")
 	r.expect(t, "a Trigger without a Broker", "shop/a")
-	r.createBroker(t, Broker(ns, "orders", ""))
+	r.createBroker(t, rt.Broker(ns, "orders", ""))
 	r.expect(t, "its Broker", "shop/a")
 	r.createTrigger(t, ns, "b", "orders")
 	r.expect(t, "a Trigger", "shop/b")
@@ -109,7 +109,7 @@ func TestWhatMakesTheControllerLookAtATrigger(t *testing.T) {
 	r.expect(t, "a stream", "hub/far", "shop/a", "shop/b")
 	r.plane.Change(served.Change{All: true})
 	r.expect(t, "a data plane that comes or goes", "hub/far", "hub/near", "shop/a", "shop/b")
-	r.cmw.OnChange(ConfigMap("knative-testing", "config-features", map[string]string{"cross-namespace-event-links": "enabled"}))
+	r.cmw.OnChange(rt.ConfigMap("knative-testing", "config-features", map[string]string{"cross-namespace-event-links": "enabled"}))
 	r.expect(t, "a change of config-features", "hub/far", "hub/near", "shop/a", "shop/b")
 
 	if err := client.Get(r.ctx).EventingV1().Brokers(ns).Delete(r.ctx, "orders", metav1.DeleteOptions{}); err != nil {
@@ -131,7 +131,7 @@ func TestTriggersOfManyBrokers(t *testing.T) {
 		}
 	}
 	r.expect(t, "Triggers", all...)
-	r.createBroker(t, Broker(ns, "broker-3", ""))
+	r.createBroker(t, rt.Broker(ns, "broker-3", ""))
 	r.expect(t, "one of five Brokers", all[3*each:4*each]...)
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/cache"
 	"knative.dev/eventing/pkg/apis/eventing"
@@ -93,8 +94,11 @@ func (g *guard) Reconcile(ctx context.Context, key string) error {
 		return controller.NewPermanentError(err)
 	}
 	t, err := g.triggers.Triggers(namespace).Get(name)
+	if apierrors.IsNotFound(err) {
+		return nil // it has left nothing behind
+	}
 	if err != nil {
-		return nil // it is gone, and left nothing behind
+		return err
 	}
 	l := g.linker.link(t)
 	if !l.ours {

@@ -15,7 +15,7 @@ import (
 	"knative.dev/pkg/ptr"
 	rtesting "knative.dev/pkg/reconciler/testing"
 
-	. "leat.dev/leat/pkg/reconciler/reconcilertest"
+	rt "leat.dev/leat/pkg/reconciler/reconcilertest"
 )
 
 var (
@@ -54,29 +54,29 @@ func fails(verb, resource string, err error) clientgotesting.ReactionFunc {
 
 func TestSubscriberOfTrigger(t *testing.T) {
 	pem, aud := ptr.String("pem"), ptr.String("aud")
-	relative := ref(KnativeService, ns, "there")
+	relative := ref(rt.KnativeService, ns, "there")
 	relative.URI = &apis.URL{Path: "/orders"}
 	absolute := duckv1.Destination{URI: apis.HTTP("there.example"), CACerts: pem, Audience: aud}
 	resolved := func(what string, d duckv1.Destination, url string, certs, audience *string, there ...runtime.Object) row {
-		return row{Row: Row{TableRow: rtesting.TableRow{
+		return row{Row: rt.Row{TableRow: rtesting.TableRow{
 			Name:              what,
 			Objects:           append(objects(trigger(to(d)), broker()), there...),
-			WantStatusUpdates: StatusUpdate(trigger(to(d), reconciled(), at(url, certs, audience))),
+			WantStatusUpdates: rt.StatusUpdate(trigger(to(d), reconciled(), at(url, certs, audience))),
 		}}}
 	}
 	for _, r := range []row{
 		resolved("a Service, in the Trigger's namespace if the ref has none", ref(coreService, "", "there"),
-			"http://there.shop.svc.cluster.local", nil, nil, Service(ns, "there")),
+			"http://there.shop.svc.cluster.local", nil, nil, rt.Service(ns, "there")),
 		resolved("a Service of another namespace", ref(coreService, "hub", "there"),
-			"http://there.hub.svc.cluster.local", nil, nil, Service("hub", "there"), Service(ns, "there")),
-		resolved("a Knative Service", ref(KnativeService, ns, "there"),
-			"https://there.example/x", pem, aud, Addressable(KnativeService, ns, "there", "https://there.example/x")),
+			"http://there.hub.svc.cluster.local", nil, nil, rt.Service("hub", "there"), rt.Service(ns, "there")),
+		resolved("a Knative Service", ref(rt.KnativeService, ns, "there"),
+			"https://there.example/x", pem, aud, rt.Addressable(rt.KnativeService, ns, "there", "https://there.example/x")),
 		resolved("a channel", ref(channelKind, ns, "there"),
-			"http://there.example/x", pem, aud, Addressable(channelKind, ns, "there", "http://there.example/x")),
+			"http://there.example/x", pem, aud, rt.Addressable(channelKind, ns, "there", "http://there.example/x")),
 		resolved("a Broker", ref(brokerKind, ns, "there"),
-			"http://there.example/x", pem, aud, Addressable(brokerKind, ns, "there", "http://there.example/x")),
+			"http://there.example/x", pem, aud, rt.Addressable(brokerKind, ns, "there", "http://there.example/x")),
 		resolved("a URI relative to a ref", relative,
-			"https://there.example/orders", pem, aud, Addressable(KnativeService, ns, "there", "https://there.example/x")),
+			"https://there.example/orders", pem, aud, rt.Addressable(rt.KnativeService, ns, "there", "https://there.example/x")),
 		resolved("a URI", absolute, "http://there.example", pem, aud),
 	} {
 		r.run(t)
@@ -87,53 +87,55 @@ func TestUnresolvedSubscriberOfTrigger(t *testing.T) {
 	busy := []clientgotesting.ReactionFunc{fails("list", "services", apierrors.NewServiceUnavailable("busy"))}
 	const busyMessage = "failed to get lister for /v1, Resource=services: busy"
 	waits := func(message string) apis.Condition {
-		return Condition("SubscriptionReady", "Unknown", "Unresolved", "Nothing is delivered: the subscriber cannot be used: "+message)
+		return rt.Condition("SubscriptionReady", "Unknown", "Unresolved", "Nothing is delivered: the subscriber cannot be used: "+message)
 	}
 	unresolved := func(what string, d duckv1.Destination, message string, there ...runtime.Object) row {
-		return row{Row: Row{TableRow: rtesting.TableRow{
+		return row{Row: rt.Row{TableRow: rtesting.TableRow{
 			Name:    what,
 			Objects: append(objects(trigger(to(d), reconciled(), at("http://before.example", ptr.String("pem"), nil)), broker()), there...),
 			WantErr: true, // asks for another try
-			WantStatusUpdates: StatusUpdate(trigger(to(d), failing("SubscriberResolved", "False", "Unresolved", message), nowhere,
-				func(t *eventingv1.Trigger) { t.Status.Conditions = Conditions(t.Status.Conditions, waits(message)) })),
+			WantStatusUpdates: rt.StatusUpdate(trigger(to(d), failing("SubscriberResolved", "False", "Unresolved", message), nowhere,
+				func(t *eventingv1.Trigger) { t.Status.Conditions = rt.Conditions(t.Status.Conditions, waits(message)) })),
 			WantEvents: []string{"Warning Unresolved " + message},
 		}}}
 	}
-	noCRD := unresolved("a kind that does not exist", ref(KnativeService, ns, "there"),
+	noCRD := unresolved("a kind that does not exist", ref(rt.KnativeService, ns, "there"),
 		`failed to get lister for serving.knative.dev/v1, Resource=services: services.serving.knative.dev "" not found`)
 	noCRD.WithReactors = []clientgotesting.ReactionFunc{
 		fails("list", "services", apierrors.NewNotFound(schema.GroupResource{Group: "serving.knative.dev", Resource: "services"}, "")),
 	}
 	for _, r := range []row{
 		unresolved("no such Service", ref(coreService, ns, "there"),
-			`failed to get object shop/there: services "there" not found`, Service("hub", "there")),
-		unresolved("no address", ref(KnativeService, ns, "there"), "address not set for Kind = Service, Namespace = shop, "+
-			"Name = there, APIVersion = serving.knative.dev/v1, Group = , Address = ", Addressable(KnativeService, ns, "there", "")),
+			`failed to get object shop/there: services "there" not found`, rt.Service("hub", "there")),
+		unresolved("no address", ref(rt.KnativeService, ns, "there"), "address not set for Kind = Service, Namespace = shop, "+
+			"Name = there, APIVersion = serving.knative.dev/v1, Group = , Address = ", rt.Addressable(rt.KnativeService, ns, "there", "")),
 		unresolved("a relative URI alone", duckv1.Destination{URI: &apis.URL{Path: "/orders"}},
 			`URI is not absolute (both scheme and host should be non-empty): "/orders"`),
 		unresolved("nothing", duckv1.Destination{}, "destination missing Ref and URI, expected at least one"),
 		noCRD,
-		{Row: Row{TableRow: rtesting.TableRow{
+		{Row: rt.Row{TableRow: rtesting.TableRow{
 			Name:         "the API server is busy",
 			Objects:      objects(trigger(reconciled()), broker()),
 			WithReactors: busy,
 			WantErr:      true,
 		}}},
-		{Row: Row{Unsettled: true, TableRow: rtesting.TableRow{
+		{Row: rt.Row{Unsettled: true, TableRow: rtesting.TableRow{
 			Name:         "the API server is busy, and the Trigger has changed",
 			Objects:      objects(trigger(reconciled(), generation(2)), broker()),
 			WithReactors: busy,
 			WantErr:      true,
-			WantStatusUpdates: StatusUpdate(trigger(generation(2),
+			WantStatusUpdates: rt.StatusUpdate(trigger(generation(2),
 				failing("SubscriberResolved", "Unknown", "TryingAgain", busyMessage))),
 		}}},
-		{Row: Row{TableRow: rtesting.TableRow{
+		{Row: rt.Row{TableRow: rtesting.TableRow{
 			Name:         "the API server is busy, and nothing is known yet",
 			Objects:      objects(trigger(), broker()),
 			WithReactors: busy,
 			WantErr:      true,
-			WantStatusUpdates: StatusUpdate(trigger(failing("SubscriberResolved", "Unknown", "TryingAgain", busyMessage), nowhere,
-				func(t *eventingv1.Trigger) { t.Status.Conditions = Conditions(t.Status.Conditions, waits(busyMessage)) })),
+			WantStatusUpdates: rt.StatusUpdate(trigger(failing("SubscriberResolved", "Unknown", "TryingAgain", busyMessage), nowhere,
+				func(t *eventingv1.Trigger) {
+					t.Status.Conditions = rt.Conditions(t.Status.Conditions, waits(busyMessage))
+				})),
 		}}},
 	} {
 		r.run(t)
@@ -153,24 +155,24 @@ func TestAllMistakesOfTrigger(t *testing.T) {
 		noJSON   = "The annotation knative.dev/dependency is no reference to an object: invalid character 'o' in literal null (expecting 'u')"
 		waits    = "Nothing is delivered: the subscriber cannot be used: " + nothing
 	)
-	row{Row: Row{TableRow: rtesting.TableRow{
+	row{Row: rt.Row{TableRow: rtesting.TableRow{
 		Name:    "told",
 		Objects: objects(trigger(wrong), broker(unready("False", "NotYet", "wait"))),
 		WantErr: true,
-		WantStatusUpdates: StatusUpdate(trigger(wrong, nowhere, unreconciled(
-			Condition("BrokerReady", "False", "NotYet", "wait"), Condition("Ready", "False", "NotYet", "wait"),
-			Condition("SubscriberResolved", "False", "Unresolved", nothing),
-			Condition("DeadLetterSinkResolved", "False", "Unresolved", relative),
-			Condition("DependencyReady", "False", "ReferenceError", noJSON),
-			Condition("OIDCIdentityCreated", "True", "OIDCDisabled", ""),
-			Condition("SubscriptionReady", "Unknown", "Unresolved", waits),
+		WantStatusUpdates: rt.StatusUpdate(trigger(wrong, nowhere, unreconciled(
+			rt.Condition("BrokerReady", "False", "NotYet", "wait"), rt.Condition("Ready", "False", "NotYet", "wait"),
+			rt.Condition("SubscriberResolved", "False", "Unresolved", nothing),
+			rt.Condition("DeadLetterSinkResolved", "False", "Unresolved", relative),
+			rt.Condition("DependencyReady", "False", "ReferenceError", noJSON),
+			rt.Condition("OIDCIdentityCreated", "True", "OIDCDisabled", ""),
+			rt.Condition("SubscriptionReady", "Unknown", "Unresolved", waits),
 		))),
 		WantEvents: []string{"Warning Unresolved " + nothing, "Warning Unresolved " + relative, "Warning ReferenceError " + noJSON},
 	}}}.run(t)
 }
 
 func TestDeadLetterSinkOfTrigger(t *testing.T) {
-	resolved := Condition("DeadLetterSinkResolved", "True", "", "")
+	resolved := rt.Condition("DeadLetterSinkResolved", "True", "", "")
 	own := func(t *eventingv1.Trigger) {
 		d := ref(coreService, "", "dead")
 		t.Spec.Delivery = &eventingduckv1.DeliverySpec{DeadLetterSink: &d}
@@ -191,56 +193,56 @@ func TestDeadLetterSinkOfTrigger(t *testing.T) {
 	}
 	brokersFailed := func(b *eventingv1.Broker) {
 		brokers(b)
-		b.Status.Conditions = append(b.Status.Conditions, Condition("DeadLetterSinkResolved", "False", "Unresolved", "100% no"))
+		b.Status.Conditions = append(b.Status.Conditions, rt.Condition("DeadLetterSinkResolved", "False", "Unresolved", "100% no"))
 	}
 	const gone = `failed to get object shop/dead: services "dead" not found`
 	waits := func(t *eventingv1.Trigger, message string) {
-		t.Status.Conditions = Conditions(t.Status.Conditions, Condition("SubscriptionReady", "Unknown", "Unresolved",
+		t.Status.Conditions = rt.Conditions(t.Status.Conditions, rt.Condition("SubscriptionReady", "Unknown", "Unresolved",
 			"Nothing is delivered: the dead letter sink cannot be used: "+message))
 	}
-	subscriber := Service(ns, "subscriber")
+	subscriber := rt.Service(ns, "subscriber")
 	const failed = `The dead letter sink of Broker "orders" is not resolved: 100% no`
 	const notYet = `The dead letter sink of Broker "orders" is not resolved yet.`
 	for _, r := range []row{
-		{Row: Row{TableRow: rtesting.TableRow{
+		{Row: rt.Row{TableRow: rtesting.TableRow{
 			Name:              "its own, before the Broker's",
-			Objects:           objects(trigger(own), broker(brokersResolved), subscriber, Service(ns, "dead")),
-			WantStatusUpdates: StatusUpdate(trigger(own, reconciled(resolved), sunk("dead"))),
+			Objects:           objects(trigger(own), broker(brokersResolved), subscriber, rt.Service(ns, "dead")),
+			WantStatusUpdates: rt.StatusUpdate(trigger(own, reconciled(resolved), sunk("dead"))),
 		}}},
-		{Row: Row{TableRow: rtesting.TableRow{
+		{Row: rt.Row{TableRow: rtesting.TableRow{
 			Name:    "the Broker's",
 			Objects: objects(trigger(), broker(brokersResolved), subscriber),
-			WantStatusUpdates: StatusUpdate(trigger(reconciled(resolved), sunk("brokers-dead"), func(t *eventingv1.Trigger) {
+			WantStatusUpdates: rt.StatusUpdate(trigger(reconciled(resolved), sunk("brokers-dead"), func(t *eventingv1.Trigger) {
 				t.Status.DeadLetterSinkCACerts, t.Status.DeadLetterSinkAudience = ptr.String("pem"), ptr.String("aud")
 			})),
 		}}},
-		{Row: Row{TableRow: rtesting.TableRow{
+		{Row: rt.Row{TableRow: rtesting.TableRow{
 			Name:              "none any more",
 			Objects:           objects(trigger(reconciled(resolved), sunk("dead")), broker(), subscriber),
-			WantStatusUpdates: StatusUpdate(trigger(reconciled())),
+			WantStatusUpdates: rt.StatusUpdate(trigger(reconciled())),
 		}}},
-		{Row: Row{TableRow: rtesting.TableRow{
+		{Row: rt.Row{TableRow: rtesting.TableRow{
 			Name:    "its own, which is gone",
 			Objects: objects(trigger(own, reconciled(resolved), sunk("dead")), broker(brokersResolved), subscriber),
 			WantErr: true,
-			WantStatusUpdates: StatusUpdate(trigger(own, failing("DeadLetterSinkResolved", "False", "Unresolved", gone),
+			WantStatusUpdates: rt.StatusUpdate(trigger(own, failing("DeadLetterSinkResolved", "False", "Unresolved", gone),
 				func(t *eventingv1.Trigger) { waits(t, gone) })),
 			WantEvents: []string{"Warning Unresolved " + gone},
 		}}},
-		{Row: Row{TableRow: rtesting.TableRow{
+		{Row: rt.Row{TableRow: rtesting.TableRow{
 			Name:    "the Broker's, which is not resolved yet",
 			Objects: objects(trigger(), broker(brokers), subscriber),
-			WantStatusUpdates: StatusUpdate(trigger(failing("DeadLetterSinkResolved", "Unknown", "Unresolved", notYet),
+			WantStatusUpdates: rt.StatusUpdate(trigger(failing("DeadLetterSinkResolved", "Unknown", "Unresolved", notYet),
 				func(t *eventingv1.Trigger) { waits(t, "its URI is not resolved yet") })),
 		}}},
-		{Row: Row{TableRow: rtesting.TableRow{
+		{Row: rt.Row{TableRow: rtesting.TableRow{
 			Name:    "the Broker's, which cannot be resolved",
 			Objects: objects(trigger(), broker(brokersFailed), subscriber),
-			WantStatusUpdates: StatusUpdate(trigger(failing("DeadLetterSinkResolved", "False", "Unresolved", failed),
+			WantStatusUpdates: rt.StatusUpdate(trigger(failing("DeadLetterSinkResolved", "False", "Unresolved", failed),
 				func(t *eventingv1.Trigger) { waits(t, "100% no") })),
 			WantEvents: []string{"Warning Unresolved " + failed},
 		}}},
-		{Row: Row{TableRow: rtesting.TableRow{
+		{Row: rt.Row{TableRow: rtesting.TableRow{
 			Name:         "its own, while the API server is busy",
 			Objects:      objects(trigger(own, to(duckv1.Destination{URI: serviceURL("subscriber")}), reconciled(resolved), sunk("dead")), broker()),
 			WithReactors: []clientgotesting.ReactionFunc{fails("list", "services", apierrors.NewTooManyRequests("busy", 1))},
@@ -254,35 +256,35 @@ func TestDeadLetterSinkOfTrigger(t *testing.T) {
 func TestDependencyOfTrigger(t *testing.T) {
 	const key = "knative.dev/dependency"
 	depends := annotated(key, `{"kind":"PingSource","name":"ping","apiVersion":"sources.knative.dev/v1"}`)
-	subscriber := Service(ns, "subscriber")
+	subscriber := rt.Service(ns, "subscriber")
 	dependency := func(what string, status, reason, message string, there ...runtime.Object) row {
-		r := row{Row: Row{TableRow: rtesting.TableRow{
+		r := row{Row: rt.Row{TableRow: rtesting.TableRow{
 			Name:              what,
 			Objects:           append(objects(trigger(depends), broker(), subscriber), there...),
-			WantStatusUpdates: StatusUpdate(trigger(depends, reconciled())),
+			WantStatusUpdates: rt.StatusUpdate(trigger(depends, reconciled())),
 		}}}
 		if status != "True" {
-			r.WantStatusUpdates = StatusUpdate(trigger(depends, failing("DependencyReady", "Unknown", reason, message)))
+			r.WantStatusUpdates = rt.StatusUpdate(trigger(depends, failing("DependencyReady", "Unknown", reason, message)))
 		}
 		if status == "False" {
-			r.WantStatusUpdates = StatusUpdate(trigger(depends, failing("DependencyReady", "False", reason, message)))
+			r.WantStatusUpdates = rt.StatusUpdate(trigger(depends, failing("DependencyReady", "False", reason, message)))
 			r.WantEvents = []string{"Warning " + reason + " " + message}
 		}
 		return r
 	}
-	bare := object(PingSource, "ping")
+	bare := object(rt.PingSource, "ping")
 	notListed := dependency("cannot be listed", "Unknown", "ListerDoesNotExist", "Failed to get dependency: busy")
 	notListed.WithReactors = []clientgotesting.ReactionFunc{fails("list", "pingsources", apierrors.NewServiceUnavailable("busy"))}
 	notListed.WantErr = true
 	for _, r := range []row{
-		dependency("is ready", "True", "", "", Source(ns, "ping", 2, "True")),
-		dependency("is not ready", "False", "Because", "100% sure", Source(ns, "ping", 2, "False")),
-		dependency("may be ready", "Unknown", "Because", "100% sure", Source(ns, "ping", 2, "Unknown")),
+		dependency("is ready", "True", "", "", rt.Source(ns, "ping", 2, "True")),
+		dependency("is not ready", "False", "Because", "100% sure", rt.Source(ns, "ping", 2, "False")),
+		dependency("may be ready", "Unknown", "Because", "100% sure", rt.Source(ns, "ping", 2, "Unknown")),
 		dependency("says nothing", "Unknown", "DependencyNotConfigured", "Dependency has not yet been reconciled.", bare),
 		dependency("has changed", "Unknown", "GenerationNotEqual",
-			"The dependency's generation 3 is not the one that its status is about, 2.", Source(ns, "ping", 3, "True")),
+			"The dependency's generation 3 is not the one that its status is about, 2.", rt.Source(ns, "ping", 3, "True")),
 		dependency("does not exist in the Trigger's namespace", "False", "DependencyDoesNotExist",
-			`Dependency does not exist: pingsources.sources.knative.dev "ping" not found`, Source("hub", "ping", 2, "True")),
+			`Dependency does not exist: pingsources.sources.knative.dev "ping" not found`, rt.Source("hub", "ping", 2, "True")),
 		notListed,
 	} {
 		r.run(t)
@@ -290,5 +292,5 @@ func TestDependencyOfTrigger(t *testing.T) {
 }
 
 func object(kind schema.GroupVersionKind, name string) runtime.Object {
-	return Addressable(kind, ns, name, "")
+	return rt.Addressable(kind, ns, name, "")
 }

@@ -20,7 +20,7 @@ import (
 	"knative.dev/pkg/resolver"
 
 	"leat.dev/leat/pkg/reconciler/dataplane/dataplanetest"
-	. "leat.dev/leat/pkg/reconciler/reconcilertest"
+	rt "leat.dev/leat/pkg/reconciler/reconcilertest"
 	"leat.dev/leat/pkg/routing"
 	"leat.dev/leat/pkg/routing/build"
 	"leat.dev/leat/pkg/served"
@@ -35,7 +35,7 @@ const (
 
 // row is a reconciliation with what it meets.
 type row struct {
-	Row
+	rt.Row
 	plane *dataplanetest.Plane
 }
 
@@ -47,7 +47,7 @@ func (r row) run(t *testing.T) {
 			r.plane = dataplanetest.All(served.Serving, "")
 		}
 		r.Name, r.Key = "first", key
-		r.Run(t, func(ctx context.Context, w *World) controller.Reconciler {
+		r.Run(t, func(ctx context.Context, w *rt.World) controller.Reconciler {
 			rec := &Reconciler{plane: r.plane}
 			rec.resolver = resolver.NewURIResolverFromTracker(ctx, &rtesting.FakeTracker{})
 			rec.sources = duck.NewListableTrackerFromTracker(ctx, source.Get, &rtesting.FakeTracker{})
@@ -63,9 +63,9 @@ func objects(o ...runtime.Object) []runtime.Object { return o }
 // broker is one that is ready.
 func broker(edits ...func(*eventingv1.Broker)) *eventingv1.Broker {
 	ready := func(b *eventingv1.Broker) {
-		b.Status.Conditions = duckv1.Conditions{Condition("Ready", "True", "", "")}
+		b.Status.Conditions = duckv1.Conditions{rt.Condition("Ready", "True", "", "")}
 	}
-	return Broker(ns, brokerName, "", append([]func(*eventingv1.Broker){ready}, edits...)...)
+	return rt.Broker(ns, brokerName, "", append([]func(*eventingv1.Broker){ready}, edits...)...)
 }
 
 func theirs(b *eventingv1.Broker) {
@@ -74,41 +74,41 @@ func theirs(b *eventingv1.Broker) {
 
 func unready(status corev1.ConditionStatus, reason, message string) func(*eventingv1.Broker) {
 	return func(b *eventingv1.Broker) {
-		b.Status.Conditions = duckv1.Conditions{Condition("Ready", status, reason, message)}
+		b.Status.Conditions = duckv1.Conditions{rt.Condition("Ready", status, reason, message)}
 	}
 }
 
 func trigger(edits ...func(*eventingv1.Trigger)) *eventingv1.Trigger {
-	return Trigger(ns, name, brokerName, edits...)
+	return rt.Trigger(ns, name, brokerName, edits...)
 }
 
 // ready are the conditions of a Trigger of which all is well.
 var ready = []apis.Condition{
-	Condition("BrokerReady", "True", "", ""),
-	Condition("DeadLetterSinkResolved", "True", "DeadLetterSinkNotConfigured", "No dead letter sink is configured."),
-	Condition("DependencyReady", "True", "", ""),
-	Condition("OIDCIdentityCreated", "True", "OIDCDisabled", ""),
-	Condition("Ready", "True", "", ""),
-	Condition("SubscriberResolved", "True", "", ""),
-	Condition("SubscriptionReady", "True", "", ""),
+	rt.Condition("BrokerReady", "True", "", ""),
+	rt.Condition("DeadLetterSinkResolved", "True", "DeadLetterSinkNotConfigured", "No dead letter sink is configured."),
+	rt.Condition("DependencyReady", "True", "", ""),
+	rt.Condition("OIDCIdentityCreated", "True", "OIDCDisabled", ""),
+	rt.Condition("Ready", "True", "", ""),
+	rt.Condition("SubscriberResolved", "True", "", ""),
+	rt.Condition("SubscriptionReady", "True", "", ""),
 }
 
 // waiting are the conditions of a Trigger that nothing is known about.
 var waiting = []apis.Condition{
-	Condition("BrokerReady", "Unknown", "", ""),
-	Condition("DeadLetterSinkResolved", "Unknown", "", ""),
-	Condition("DependencyReady", "Unknown", "", ""),
-	Condition("OIDCIdentityCreated", "Unknown", "", ""),
-	Condition("Ready", "Unknown", "", ""),
-	Condition("SubscriberResolved", "Unknown", "", ""),
-	Condition("SubscriptionReady", "Unknown", "", ""),
+	rt.Condition("BrokerReady", "Unknown", "", ""),
+	rt.Condition("DeadLetterSinkResolved", "Unknown", "", ""),
+	rt.Condition("DependencyReady", "Unknown", "", ""),
+	rt.Condition("OIDCIdentityCreated", "Unknown", "", ""),
+	rt.Condition("Ready", "Unknown", "", ""),
+	rt.Condition("SubscriberResolved", "Unknown", "", ""),
+	rt.Condition("SubscriptionReady", "Unknown", "", ""),
 }
 
 // unreconciled gives a Trigger a status that says nothing but conditions.
 func unreconciled(edits ...apis.Condition) func(*eventingv1.Trigger) {
 	return func(t *eventingv1.Trigger) {
 		t.Status.ObservedGeneration = t.Generation
-		t.Status.Conditions = Conditions(waiting, edits...)
+		t.Status.Conditions = rt.Conditions(waiting, edits...)
 	}
 }
 
@@ -117,19 +117,19 @@ func reconciled(edits ...apis.Condition) func(*eventingv1.Trigger) {
 	return func(t *eventingv1.Trigger) {
 		t.Status.SubscriberURI = serviceURL("subscriber")
 		t.Status.ObservedGeneration = t.Generation
-		t.Status.Conditions = Conditions(ready, edits...)
+		t.Status.Conditions = rt.Conditions(ready, edits...)
 	}
 }
 
 func failing(t apis.ConditionType, status corev1.ConditionStatus, reason, message string) func(*eventingv1.Trigger) {
-	return reconciled(Condition(t, status, reason, message), Condition("Ready", status, reason, message))
+	return reconciled(rt.Condition(t, status, reason, message), rt.Condition("Ready", status, reason, message))
 }
 
 // noBroker are the conditions that a missing Broker sets.
 func noBroker(reason, message string) []apis.Condition {
 	return []apis.Condition{
-		Condition("BrokerReady", "False", reason, message), Condition("Ready", "False", reason, message),
-		Condition("SubscriptionReady", "Unknown", reason, message),
+		rt.Condition("BrokerReady", "False", reason, message), rt.Condition("Ready", "False", reason, message),
+		rt.Condition("SubscriptionReady", "Unknown", reason, message),
 	}
 }
 
@@ -154,7 +154,7 @@ func referring(namespace string) func(*eventingv1.Trigger) {
 
 func TestTriggersBroker(t *testing.T) {
 	const missing = `Broker "orders" does not exist`
-	subscriber := Service(ns, "subscriber")
+	subscriber := rt.Service(ns, "subscriber")
 	elsewhere := func(b *eventingv1.Broker) { b.Namespace = "hub" }
 	deleted := func(b *eventingv1.Broker) {
 		now := metav1.Now()
@@ -163,74 +163,74 @@ func TestTriggersBroker(t *testing.T) {
 	flag := map[string]string{"cross-namespace-event-links": "enabled"}
 	off := `spec.brokerRef is a Broker of the namespace "hub", but the feature cross-namespace-event-links is not enabled`
 	for _, r := range []row{
-		{Row: Row{TableRow: rtesting.TableRow{
+		{Row: rt.Row{TableRow: rtesting.TableRow{
 			Name: "there is no Trigger",
 		}}},
-		{Row: Row{TableRow: rtesting.TableRow{
+		{Row: rt.Row{TableRow: rtesting.TableRow{
 			Name:    "is of another class",
 			Objects: objects(trigger(generation(2)), broker(theirs), subscriber),
 		}}},
-		{Row: Row{TableRow: rtesting.TableRow{
+		{Row: rt.Row{TableRow: rtesting.TableRow{
 			Name:              "does not exist yet",
 			Objects:           objects(trigger(), subscriber),
-			WantStatusUpdates: StatusUpdate(trigger(unreconciled(noBroker("BrokerDoesNotExist", missing)...))),
+			WantStatusUpdates: rt.StatusUpdate(trigger(unreconciled(noBroker("BrokerDoesNotExist", missing)...))),
 		}}},
-		{Row: Row{TableRow: rtesting.TableRow{
+		{Row: rt.Row{TableRow: rtesting.TableRow{
 			Name:              "does not exist any more",
 			Objects:           objects(trigger(reconciled()), subscriber),
-			WantStatusUpdates: StatusUpdate(trigger(reconciled(noBroker("BrokerDoesNotExist", missing)...))),
+			WantStatusUpdates: rt.StatusUpdate(trigger(reconciled(noBroker("BrokerDoesNotExist", missing)...))),
 		}}},
-		{Row: Row{TableRow: rtesting.TableRow{
+		{Row: rt.Row{TableRow: rtesting.TableRow{
 			Name:              "is there again",
 			Objects:           objects(trigger(reconciled(noBroker("BrokerDoesNotExist", missing)...)), broker(), subscriber),
-			WantStatusUpdates: StatusUpdate(trigger(reconciled())),
+			WantStatusUpdates: rt.StatusUpdate(trigger(reconciled())),
 		}}},
-		{Row: Row{TableRow: rtesting.TableRow{
+		{Row: rt.Row{TableRow: rtesting.TableRow{
 			Name:    "is being deleted",
 			Objects: objects(trigger(reconciled()), broker(deleted), subscriber),
-			WantStatusUpdates: StatusUpdate(trigger(reconciled(
+			WantStatusUpdates: rt.StatusUpdate(trigger(reconciled(
 				noBroker("BrokerDeleted", `Broker "orders" is being deleted`)...))),
 		}}},
-		{Row: Row{TableRow: rtesting.TableRow{
+		{Row: rt.Row{TableRow: rtesting.TableRow{
 			Name:    "is not ready, for which nothing else waits",
 			Objects: objects(trigger(), broker(unready("False", "NoWay", "100% sure")), subscriber),
-			WantStatusUpdates: StatusUpdate(trigger(reconciled(
-				Condition("BrokerReady", "False", "NoWay", "100% sure"), Condition("Ready", "False", "NoWay", "100% sure")))),
+			WantStatusUpdates: rt.StatusUpdate(trigger(reconciled(
+				rt.Condition("BrokerReady", "False", "NoWay", "100% sure"), rt.Condition("Ready", "False", "NoWay", "100% sure")))),
 		}}},
-		{Row: Row{TableRow: rtesting.TableRow{
+		{Row: rt.Row{TableRow: rtesting.TableRow{
 			Name:    "may become ready",
 			Objects: objects(trigger(), broker(unready("Unknown", "Soon", "so 5%d")), subscriber),
-			WantStatusUpdates: StatusUpdate(trigger(reconciled(
-				Condition("BrokerReady", "Unknown", "Soon", "so 5%d"), Condition("Ready", "Unknown", "Soon", "so 5%d")))),
+			WantStatusUpdates: rt.StatusUpdate(trigger(reconciled(
+				rt.Condition("BrokerReady", "Unknown", "Soon", "so 5%d"), rt.Condition("Ready", "Unknown", "Soon", "so 5%d")))),
 		}}},
-		{Row: Row{TableRow: rtesting.TableRow{
+		{Row: rt.Row{TableRow: rtesting.TableRow{
 			Name:    "has no status yet",
 			Objects: objects(trigger(), broker(func(b *eventingv1.Broker) { b.Status.Conditions = nil }), subscriber),
-			WantStatusUpdates: StatusUpdate(trigger(failing("BrokerReady", "Unknown", "BrokerNotConfigured",
+			WantStatusUpdates: rt.StatusUpdate(trigger(failing("BrokerReady", "Unknown", "BrokerNotConfigured",
 				"Broker has not yet been reconciled."))),
 		}}},
-		{Row: Row{TableRow: rtesting.TableRow{
+		{Row: rt.Row{TableRow: rtesting.TableRow{
 			Name:              "by a reference without a namespace",
 			Objects:           objects(trigger(referring("")), broker(), subscriber),
-			WantStatusUpdates: StatusUpdate(trigger(referring(""), reconciled())),
+			WantStatusUpdates: rt.StatusUpdate(trigger(referring(""), reconciled())),
 		}}},
-		{Row: Row{Features: flag, TableRow: rtesting.TableRow{
+		{Row: rt.Row{Features: flag, TableRow: rtesting.TableRow{
 			Name:              "of another namespace",
 			Objects:           objects(trigger(referring("hub")), broker(elsewhere), broker(theirs), subscriber),
-			WantStatusUpdates: StatusUpdate(trigger(referring("hub"), reconciled())),
+			WantStatusUpdates: rt.StatusUpdate(trigger(referring("hub"), reconciled())),
 		}}},
-		{Row: Row{Features: flag, TableRow: rtesting.TableRow{
+		{Row: rt.Row{Features: flag, TableRow: rtesting.TableRow{
 			Name:              "of another namespace does not exist",
 			Objects:           objects(trigger(referring("hub")), broker(), subscriber),
-			WantStatusUpdates: StatusUpdate(trigger(referring("hub"), unreconciled(noBroker("BrokerDoesNotExist", missing)...))),
+			WantStatusUpdates: rt.StatusUpdate(trigger(referring("hub"), unreconciled(noBroker("BrokerDoesNotExist", missing)...))),
 		}}},
-		{Row: Row{TableRow: rtesting.TableRow{
+		{Row: rt.Row{TableRow: rtesting.TableRow{
 			Name:    "of another namespace, which is not enabled",
 			Objects: objects(trigger(referring("hub")), broker(elsewhere), subscriber),
-			WantStatusUpdates: StatusUpdate(trigger(referring("hub"),
+			WantStatusUpdates: rt.StatusUpdate(trigger(referring("hub"),
 				unreconciled(noBroker("CrossNamespaceEventLinksDisabled", off)...))),
 		}}},
-		{Row: Row{TableRow: rtesting.TableRow{
+		{Row: rt.Row{TableRow: rtesting.TableRow{
 			Name:    "of another namespace, which is not enabled, and another class",
 			Objects: objects(trigger(referring("hub")), broker(elsewhere, theirs), subscriber),
 		}}},
@@ -244,51 +244,53 @@ func TestTriggerAsksTheDataPlane(t *testing.T) {
 		notYet  = "The data plane has not been asked yet."
 		noRoute = "The data plane does not deliver to it yet."
 	)
-	world := func(t *eventingv1.Trigger) []runtime.Object { return objects(t, broker(), Service(ns, "subscriber")) }
+	world := func(t *eventingv1.Trigger) []runtime.Object {
+		return objects(t, broker(), rt.Service(ns, "subscriber"))
+	}
 	for _, r := range []row{
-		{Row: Row{TableRow: rtesting.TableRow{
+		{Row: rt.Row{TableRow: rtesting.TableRow{
 			Name:              "that serves it",
 			Objects:           world(trigger()),
-			WantStatusUpdates: StatusUpdate(trigger(reconciled())),
+			WantStatusUpdates: rt.StatusUpdate(trigger(reconciled())),
 		}}},
-		{Row: Row{TableRow: rtesting.TableRow{
+		{Row: rt.Row{TableRow: rtesting.TableRow{
 			Name:    "that serves it still",
 			Objects: world(trigger(reconciled())),
 		}}},
-		{plane: dataplanetest.All(served.Pending, noRoute), Row: Row{TableRow: rtesting.TableRow{
+		{plane: dataplanetest.All(served.Pending, noRoute), Row: rt.Row{TableRow: rtesting.TableRow{
 			Name:              "that does not serve it yet",
 			Objects:           world(trigger()),
-			WantStatusUpdates: StatusUpdate(trigger(failing("SubscriptionReady", "Unknown", "NotServedYet", noRoute))),
+			WantStatusUpdates: rt.StatusUpdate(trigger(failing("SubscriptionReady", "Unknown", "NotServedYet", noRoute))),
 		}}},
-		{plane: dataplanetest.All(served.Away, "100% gone"), Row: Row{TableRow: rtesting.TableRow{
+		{plane: dataplanetest.All(served.Away, "100% gone"), Row: rt.Row{TableRow: rtesting.TableRow{
 			Name:              "that is away",
 			Objects:           world(trigger(reconciled())),
-			WantStatusUpdates: StatusUpdate(trigger(failing("SubscriptionReady", "Unknown", "DataPlaneUnavailable", "100% gone"))),
+			WantStatusUpdates: rt.StatusUpdate(trigger(failing("SubscriptionReady", "Unknown", "DataPlaneUnavailable", "100% gone"))),
 		}}},
-		{plane: dataplanetest.All(served.Failed, "its filter is wrong"), Row: Row{TableRow: rtesting.TableRow{
+		{plane: dataplanetest.All(served.Failed, "its filter is wrong"), Row: rt.Row{TableRow: rtesting.TableRow{
 			Name:              "that cannot do what it says",
 			Objects:           world(trigger(reconciled())),
-			WantStatusUpdates: StatusUpdate(trigger(failing("SubscriptionReady", "False", "NotServed", "its filter is wrong"))),
+			WantStatusUpdates: rt.StatusUpdate(trigger(failing("SubscriptionReady", "False", "NotServed", "its filter is wrong"))),
 			WantEvents:        []string{"Warning NotServed its filter is wrong"},
 		}}},
-		{plane: dataplanetest.All(served.Unknown, ""), Row: Row{TableRow: rtesting.TableRow{
+		{plane: dataplanetest.All(served.Unknown, ""), Row: rt.Row{TableRow: rtesting.TableRow{
 			Name:    "that has not been asked, about a Trigger that is as it was",
 			Objects: world(trigger(reconciled())),
 		}}},
-		{plane: dataplanetest.All(served.Unknown, ""), Row: Row{TableRow: rtesting.TableRow{
+		{plane: dataplanetest.All(served.Unknown, ""), Row: rt.Row{TableRow: rtesting.TableRow{
 			Name:              "that has not been asked, about a new Trigger",
 			Objects:           world(trigger()),
-			WantStatusUpdates: StatusUpdate(trigger(failing("SubscriptionReady", "Unknown", "NotServedYet", notYet))),
+			WantStatusUpdates: rt.StatusUpdate(trigger(failing("SubscriptionReady", "Unknown", "NotServedYet", notYet))),
 		}}},
-		{plane: dataplanetest.All(served.Unknown, ""), Row: Row{TableRow: rtesting.TableRow{
+		{plane: dataplanetest.All(served.Unknown, ""), Row: rt.Row{TableRow: rtesting.TableRow{
 			Name:              "that has not been asked, about a Trigger that has changed",
 			Objects:           world(trigger(reconciled(), generation(2))),
-			WantStatusUpdates: StatusUpdate(trigger(generation(2), failing("SubscriptionReady", "Unknown", "NotServedYet", notYet))),
+			WantStatusUpdates: rt.StatusUpdate(trigger(generation(2), failing("SubscriptionReady", "Unknown", "NotServedYet", notYet))),
 		}}},
-		{plane: dataplanetest.All(served.Unknown, ""), Row: Row{TableRow: rtesting.TableRow{
+		{plane: dataplanetest.All(served.Unknown, ""), Row: rt.Row{TableRow: rtesting.TableRow{
 			Name:              "that has not been asked, about a Trigger whose subscriber has moved",
 			Objects:           world(trigger(reconciled(), func(t *eventingv1.Trigger) { t.Status.SubscriberURI = serviceURL("elsewhere") })),
-			WantStatusUpdates: StatusUpdate(trigger(failing("SubscriptionReady", "Unknown", "NotServedYet", notYet))),
+			WantStatusUpdates: rt.StatusUpdate(trigger(failing("SubscriptionReady", "Unknown", "NotServedYet", notYet))),
 		}}},
 	} {
 		r.run(t)
@@ -304,7 +306,7 @@ func TestTriggerAsksForTheRouteOfItsNewStatus(t *testing.T) {
 		t.Spec.Delivery = &eventingduckv1.DeliverySpec{DeadLetterSink: &duckv1.Destination{URI: serviceURL("dead")}}
 	}
 	sink := func(t *eventingv1.Trigger) { t.Status.DeadLetterSinkURI = serviceURL("dead") }
-	want := trigger(described, reconciled(Condition("DeadLetterSinkResolved", "True", "", "")), sink)
+	want := trigger(described, reconciled(rt.Condition("DeadLetterSinkResolved", "True", "", "")), sink)
 	options := func(b *eventingv1.Broker) {
 		b.Status.Annotations = map[string]string{"leat.dev/delivery-order": "ordered"}
 	}
@@ -322,10 +324,10 @@ func TestTriggerAsksForTheRouteOfItsNewStatus(t *testing.T) {
 		}
 		return served.Verdict{State: served.Serving}
 	})
-	row{plane: plane, Row: Row{TableRow: rtesting.TableRow{
+	row{plane: plane, Row: rt.Row{TableRow: rtesting.TableRow{
 		Name:              "asked",
-		Objects:           objects(trigger(described), broker(options), Service(ns, "subscriber")),
-		WantStatusUpdates: StatusUpdate(want),
+		Objects:           objects(trigger(described), broker(options), rt.Service(ns, "subscriber")),
+		WantStatusUpdates: rt.StatusUpdate(want),
 	}}}.run(t)
 }
 
@@ -337,11 +339,11 @@ func TestMistakesInOptionsOfTrigger(t *testing.T) {
 	if len(problems) != 1 {
 		t.Fatalf("max-in-flight of lots has the problems %v", problems)
 	}
-	row{Row: Row{TableRow: rtesting.TableRow{
+	row{Row: rt.Row{TableRow: rtesting.TableRow{
 		Name:    "told, but ready",
-		Objects: objects(trigger(wrong), broker(), Service(ns, "subscriber")),
-		WantStatusUpdates: StatusUpdate(trigger(wrong,
-			reconciled(Condition("SubscriptionReady", "True", "OptionIgnored", problems[0].Reason)))),
+		Objects: objects(trigger(wrong), broker(), rt.Service(ns, "subscriber")),
+		WantStatusUpdates: rt.StatusUpdate(trigger(wrong,
+			reconciled(rt.Condition("SubscriptionReady", "True", "OptionIgnored", problems[0].Reason)))),
 		WantEvents: []string{"Warning OptionIgnored " + problems[0].Reason},
 	}}}.run(t)
 }
@@ -349,12 +351,12 @@ func TestMistakesInOptionsOfTrigger(t *testing.T) {
 func TestAuthenticationOfTrigger(t *testing.T) {
 	const message = "The feature authentication-oidc is enabled, but Leat does not tell subscribers who it is."
 	account := "a"
-	row{Row: Row{Features: map[string]string{"authentication-oidc": "enabled"}, TableRow: rtesting.TableRow{
+	row{Row: rt.Row{Features: map[string]string{"authentication-oidc": "enabled"}, TableRow: rtesting.TableRow{
 		Name: "is not supported",
 		Objects: objects(trigger(reconciled(), func(t *eventingv1.Trigger) {
 			t.Status.Auth = &duckv1.AuthStatus{ServiceAccountName: &account}
-		}), broker(), Service(ns, "subscriber")),
-		WantStatusUpdates: StatusUpdate(trigger(failing("OIDCIdentityCreated", "False", "AuthenticationNotSupported", message))),
+		}), broker(), rt.Service(ns, "subscriber")),
+		WantStatusUpdates: rt.StatusUpdate(trigger(failing("OIDCIdentityCreated", "False", "AuthenticationNotSupported", message))),
 		WantEvents:        []string{"Warning AuthenticationNotSupported " + message},
 	}}}.run(t)
 }
