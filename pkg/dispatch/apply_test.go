@@ -212,7 +212,15 @@ func TestIdleRouteIsOneGoroutine(t *testing.T) {
 		}
 		time.Sleep(time.Second + linger)
 		synctest.Wait()
-		if n := runtime.NumGoroutine() - before; n != 1 {
+		n := runtime.NumGoroutine() - before
+		for range 1000 {
+			if n <= 1 {
+				break
+			}
+			runtime.Gosched() // the runtime counts those that have just ended
+			n = runtime.NumGoroutine() - before
+		}
+		if n != 1 {
 			t.Errorf("an idle route has %d goroutines, want 1", n)
 		}
 	})

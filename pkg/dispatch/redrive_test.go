@@ -16,9 +16,11 @@ func TestRedrive(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		w.answers(subscriberURL, 400)
 		w.apply(trigger("a"))
-		w.publish("1", "2", "3")
-		if n := len(w.deadLetters("a")); n != 3 {
-			t.Fatalf("there are %d dead letters", n)
+		for i, id := range []string{"1", "2", "3"} {
+			w.publish(id)
+			if n := len(w.deadLetters("a")); n != i+1 { // one after the other: the order matters here
+				t.Fatalf("there are %d dead letters", n)
+			}
 		}
 		w.answer[subscriberURL] = func(_ context.Context, e *cloudevent.Event, _ int) deliver.Outcome {
 			if _, marked := e.Get(errorCode); marked {
