@@ -6,6 +6,7 @@ import (
 	"context"
 	"os"
 
+	"golang.org/x/sync/errgroup"
 	"knative.dev/pkg/injection/sharedmain"
 	"knative.dev/pkg/signals"
 
@@ -29,6 +30,8 @@ func main() {
 		}
 	}
 	ctx, cancel := context.WithCancel(signals.NewContext())
+	group, ctx := errgroup.WithContext(ctx)
+	ctx = probes(ctx, group)
 	plane := new(dataplane.Watch)
 	sharedmain.MainWithContext(ctx, "leat-controller",
 		broker.NewController(plane),
@@ -36,4 +39,8 @@ func main() {
 	)
 	cancel()
 	plane.Wait()
+	if err := group.Wait(); err != nil {
+		os.Stderr.WriteString("probes cannot be answered: " + err.Error() + "\n")
+		os.Exit(1)
+	}
 }
