@@ -5,15 +5,18 @@ package reconcilertest
 import (
 	"context"
 	"encoding/json"
+	"slices"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	kubefake "k8s.io/client-go/kubernetes/fake"
+	corev1listers "k8s.io/client-go/listers/core/v1"
 	"k8s.io/client-go/tools/record"
 	eventingv1 "knative.dev/eventing/pkg/apis/eventing/v1"
 	"knative.dev/eventing/pkg/apis/feature"
+	messagingv1 "knative.dev/eventing/pkg/apis/messaging/v1"
 	eventingfake "knative.dev/eventing/pkg/client/clientset/versioned/fake"
 	eventinglisters "knative.dev/eventing/pkg/client/listers/eventing/v1"
 	"knative.dev/pkg/client/injection/ducks/duck/v1/addressable"
@@ -24,15 +27,24 @@ import (
 	logtesting "knative.dev/pkg/logging/testing"
 	"knative.dev/pkg/reconciler"
 	rtesting "knative.dev/pkg/reconciler/testing"
+
+	"leat.dev/leat/pkg/apis/messaging/v1alpha1"
+	leatfake "leat.dev/leat/pkg/client/clientset/versioned/fake"
+	leatlisters "leat.dev/leat/pkg/client/listers/messaging/v1alpha1"
 )
 
 // World is the cluster that a reconciler under test sees.
 type World struct {
 	Kube     *kubefake.Clientset
 	Eventing *eventingfake.Clientset
+	Leat     *leatfake.Clientset
 	Brokers  eventinglisters.BrokerLister
 	Triggers eventinglisters.TriggerLister
-	Recorder record.EventRecorder
+	Channels leatlisters.LeatChannelLister
+	Services corev1listers.ServiceLister
+	// Subscriptions are all that there are.
+	Subscriptions []*messagingv1.Subscription
+	Recorder      record.EventRecorder
 	// Features is the ConfigMap config-features.
 	Features *feature.Store
 }
@@ -64,7 +76,11 @@ func (r Row) Run(t *testing.T, maker Make) {
 	for _, o := range r.Objects {
 		again.Objects = append(again.Objects, r.outcome(t, o))
 	}
+	for _, o := range r.WantCreates {
+		again.Objects = append(again.Objects, o)
+	}
 	again.WantStatusUpdates, again.WantEvents, again.WantPatches = nil, nil, nil
+	again.WantCreates, again.WantUpdates = nil, nil
 	again.PostConditions = nil
 	rtesting.TableTest{again}.Test(t, r.factory(maker))
 }
@@ -79,7 +95,7 @@ func (r Row) outcome(t *testing.T, o runtime.Object) runtime.Object {
 		})
 		return types.NamespacedName{Namespace: m.GetNamespace(), Name: m.GetName()}
 	}
-	for _, u := range r.WantStatusUpdates {
+	for _, u := range append(slices.Clone(r.WantUpdates), r.WantStatusUpdates...) {
 		switch got := u.GetObject().(type) {
 		case *eventingv1.Broker:
 			if _, ok := o.(*eventingv1.Broker); ok && name(o) == name(got) {
@@ -88,6 +104,14 @@ func (r Row) outcome(t *testing.T, o runtime.Object) runtime.Object {
 		case *eventingv1.Trigger:
 			if _, ok := o.(*eventingv1.Trigger); ok && name(o) == name(got) {
 				return roundTrip(t, got, new(eventingv1.Trigger))
+			}
+		case *v1alpha1.LeatChannel:
+			if _, ok := o.(*v1alpha1.LeatChannel); ok && name(o) == name(got) {
+				return roundTrip(t, got, new(v1alpha1.LeatChannel))
+			}
+		case *corev1.Service:
+			if _, ok := o.(*corev1.Service); ok && name(o) == name(got) {
+				return roundTrip(t, got, new(corev1.Service))
 			}
 		}
 	}
@@ -131,8 +155,9 @@ func (r Row) factory(maker Make) rtesting.Factory {
 		for _, reactor := range row.WithReactors {
 			w.Kube.PrependReactor("*", "*", reactor)
 			w.Eventing.PrependReactor("*", "*", reactor)
+			w.Leat.PrependReactor("*", "*", reactor)
 			dynamic.PrependReactor("*", "*", reactor)
 		}
-		return c, rtesting.ActionRecorderList{w.Kube, w.Eventing}, rtesting.EventList{Recorder: recorder}
+		return c, rtesting.ActionRecorderList{w.Kube, w.Eventing, w.Leat}, rtesting.EventList{Recorder: recorder}
 	}
 }

@@ -76,6 +76,12 @@ func (s *LeatChannelStatus) MarkServiceFailed(reason, format string, args ...any
 	s.manage().MarkFalse(LeatChannelConditionServiceReady, reason, format, args...)
 }
 
+// MarkServiceUnknown says why it is not known yet whether the channel's Service
+// is as it should be.
+func (s *LeatChannelStatus) MarkServiceUnknown(reason, format string, args ...any) {
+	s.manage().MarkUnknown(LeatChannelConditionServiceReady, reason, format, args...)
+}
+
 // SetAddress sets status.address and status.addresses; nil takes them away.
 func (s *LeatChannelStatus) SetAddress(address *duckv1.Addressable) {
 	s.Address, s.Addresses = address, nil

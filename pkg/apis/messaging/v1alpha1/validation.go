@@ -42,7 +42,7 @@ func (c *LeatChannel) Validate(ctx context.Context) *apis.FieldError {
 // Validate says what is wrong with the spec: every subscriber needs somewhere
 // to send events to, and delivery options must hold.
 func (s *LeatChannelSpec) Validate(context.Context) *apis.FieldError {
-	errs := validateDelivery(s.Delivery, validateSink)
+	errs := validateDelivery(s.Delivery, ValidateDeadLetterSink)
 	if len(s.Subscribers) > MaxSubscribers {
 		errs = errs.Also(apis.ErrOutOfBoundsValue(len(s.Subscribers), 0, MaxSubscribers, "subscribers"))
 	}
@@ -95,8 +95,9 @@ func validateDuration(value *string, field, digits, what string) *apis.FieldErro
 	return apis.ErrInvalidValue(*value, field, "must be an ISO-8601 duration of "+what)
 }
 
-// validateSink takes what a user writes: a ref, a URL, or a ref and a path.
-func validateSink(d *duckv1.Destination) *apis.FieldError {
+// ValidateDeadLetterSink takes what a user writes in spec.delivery: a ref, a URL,
+// or a ref and a path.
+func ValidateDeadLetterSink(d *duckv1.Destination) *apis.FieldError {
 	errs := validateCertificates(d.CACerts)
 	switch {
 	case d.Ref == nil && d.URI == nil:
