@@ -11,6 +11,7 @@ import (
 	"knative.dev/pkg/signals"
 
 	"leat.dev/leat/pkg/reconciler/broker"
+	"leat.dev/leat/pkg/reconciler/channel"
 	"leat.dev/leat/pkg/reconciler/dataplane"
 	"leat.dev/leat/pkg/reconciler/trigger"
 )
@@ -36,6 +37,7 @@ func main() {
 	sharedmain.MainWithContext(ctx, "leat-controller",
 		broker.NewController(plane),
 		trigger.NewController(plane),
+		channel.NewController(plane),
 	)
 	cancel()
 	plane.Wait()
