@@ -11,6 +11,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"leat.dev/leat/pkg/engine"
 	"leat.dev/leat/pkg/routing"
@@ -72,11 +73,19 @@ func BenchmarkHandler(b *testing.B) {
 }
 
 // BenchmarkServer is the cost of a request over loopback, with clients that do
-// next to nothing.
+// next to nothing. "bounded" has the Listener as well.
 func BenchmarkServer(b *testing.B) {
-	for name, h := range benchHandlers() {
+	handlers := benchHandlers()
+	for _, name := range []string{"bare", "leat", "bounded"} {
 		b.Run(name, func(b *testing.B) {
-			server := httptest.NewServer(h)
+			server := httptest.NewUnstartedServer(handlers[name])
+			server.Config.ReadTimeout = time.Minute
+			if name == "bounded" {
+				server.Config.Handler = handlers["leat"]
+				server.Listener = Bound(server.Listener, 1000, NewBudget(0))
+				server.Config.ConnState = ConnState
+			}
+			server.Start()
 			defer server.Close()
 			body := benchBody(1 << 10)
 			request := fmt.Sprintf("POST /ns/default HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n%s\r\n\r\n%s",

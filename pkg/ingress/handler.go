@@ -95,7 +95,9 @@ func (h *handler) stream(w http.ResponseWriter, r *http.Request) {
 	}
 	defer h.Budget.give(cost)
 	if status := h.serve(w, r); status >= http.StatusBadRequest {
-		_ = http.NewResponseController(w).Flush() // who does not take it has gone
+		answer := http.NewResponseController(w)
+		_ = answer.SetWriteDeadline(time.Now().Add(minWrite)) // an error of it shows in the next line
+		_ = answer.Flush()                                    // who does not take it has gone
 	}
 }
 

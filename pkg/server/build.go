@@ -47,7 +47,8 @@ func newPlane(o Options) (*plane, error) {
 		Observe: func(r *routing.Route) dispatch.RouteObserver { return p.metrics.Route(r) },
 		Drain:   o.Grace, Logger: o.Logger,
 	})
-	p.ingress = ingress.New(p.gate, ingress.Options{MaxBodyBytes: o.MaxEventBytes, Observer: p.metrics, Logger: o.Logger})
+	p.budget = ingress.NewBudget(o.MaxEventBytes)
+	p.ingress = ingress.New(p.gate, ingress.Options{MaxBodyBytes: o.MaxEventBytes, Budget: p.budget, Observer: p.metrics, Logger: o.Logger})
 	p.admin = p.newAdmin()
 	return p, nil
 }

@@ -7,6 +7,8 @@ import (
 	"net"
 	"net/http"
 	"time"
+
+	"leat.dev/leat/pkg/ingress"
 )
 
 // Limits of the listeners. They bound what a client can hold on to; the size of
@@ -17,6 +19,10 @@ const (
 	readTimeout    = 60 * time.Second
 	idleTimeout    = 120 * time.Second
 	maxHeaderBytes = 256 << 10
+	// maxConns bounds the connections for events, maxAdminConns those of a
+	// listener for operators.
+	maxConns      = 16384
+	maxAdminConns = 256
 )
 
 // newHTTPServer serves HTTP/1.1 and HTTP/2 without TLS (h2c, by prior
@@ -32,6 +38,7 @@ func newHTTPServer(handler http.Handler, logger *slog.Logger) *http.Server {
 		ReadTimeout:    readTimeout,
 		IdleTimeout:    idleTimeout,
 		MaxHeaderBytes: maxHeaderBytes,
+		ConnState:      ingress.ConnState,
 		ErrorLog:       slog.NewLogLogger(logger.Handler(), slog.LevelDebug),
 	}
 }

@@ -26,6 +26,7 @@ type plane struct {
 	client     *deliver.Client
 	dispatcher *dispatch.Dispatcher
 	metrics    *telemetry.Metrics
+	budget     *ingress.Budget
 	ingress    http.Handler
 	admin      http.Handler
 

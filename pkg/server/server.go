@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"leat.dev/leat/pkg/ingress"
 	"leat.dev/leat/pkg/routing"
 )
 
@@ -97,7 +98,7 @@ func ownURL(addr net.Addr) string {
 // run serves until ctx ends or something that must not end does. Events are
 // answered from the first table on; until then connections wait.
 func (p *plane) run(ctx context.Context, source routing.Source, eventsNet, adminNet net.Listener) error {
-	admin := serve(adminNet, newHTTPServer(p.admin, p.Logger))
+	admin := serve(ingress.Bound(adminNet, connsOf(maxAdminConns), nil), newHTTPServer(p.admin, p.Logger))
 	work, ctx := errgroup.WithContext(ctx)
 	work.Go(func() error {
 		return source.Run(ctx, func(t *routing.Table) { p.apply(ctx, t) })
@@ -106,7 +107,7 @@ func (p *plane) run(ctx context.Context, source routing.Source, eventsNet, admin
 	case <-p.loaded:
 	case <-ctx.Done():
 	}
-	events := serve(eventsNet, newHTTPServer(p.ingress, p.Logger))
+	events := serve(ingress.Bound(eventsNet, connsOf(maxConns), p.budget), newHTTPServer(p.ingress, p.Logger))
 	if ctx.Err() == nil {
 		p.ready.Store(true)
 		p.Logger.Info("serving", "listen", eventsNet.Addr().String(), "admin", adminNet.Addr().String(),
