@@ -23,6 +23,7 @@ import (
 	rtesting "knative.dev/pkg/reconciler/testing"
 	"knative.dev/pkg/resolver"
 
+	"leat.dev/leat/pkg/reconciler/dataplane"
 	"leat.dev/leat/pkg/reconciler/dataplane/dataplanetest"
 	rt "leat.dev/leat/pkg/reconciler/reconcilertest"
 	"leat.dev/leat/pkg/routing"
@@ -285,13 +286,12 @@ func TestDeadLetterSinkOfBroker(t *testing.T) {
 			WantStatusUpdates: rt.StatusUpdate(broker(withDelivery(relative), reconciled(resolved),
 				to("https://dead.example/letters", ptr.String("pem"), ptr.String("aud")))),
 		}}},
-		{Row: rt.Row{TableRow: rtesting.TableRow{
+		{Row: rt.Row{Again: dataplane.Later, TableRow: rtesting.TableRow{
 			Name: "one that does not exist any more",
 			Objects: objects(broker(withDelivery(sink(coreService, ns, "dead")), reconciled(resolved), to(dead, nil, nil)),
 				rt.Service(ns, "other")),
 			WantStatusUpdates: rt.StatusUpdate(broker(withDelivery(sink(coreService, ns, "dead")), failing("DeadLetterSinkResolved",
 				"False", "Unresolved", `failed to get object shop/dead: services "dead" not found`))),
-			WantErr:    true, // asks for another try
 			WantEvents: []string{`Warning Unresolved failed to get object shop/dead: services "dead" not found`},
 		}}},
 		{Row: rt.Row{TableRow: rtesting.TableRow{
@@ -300,17 +300,15 @@ func TestDeadLetterSinkOfBroker(t *testing.T) {
 				reconciled(resolved), to(dead, nil, nil))),
 			WantStatusUpdates: rt.StatusUpdate(broker(withDelivery(&eventingduckv1.DeliverySpec{Retry: ptr.Int32(3)}), reconciled())),
 		}}},
-		{Row: rt.Row{TableRow: rtesting.TableRow{
+		{Row: rt.Row{Again: dataplane.Soon, TableRow: rtesting.TableRow{
 			Name:         "while the API server is busy stays as it was",
 			Objects:      objects(broker(withDelivery(sink(coreService, ns, "dead")), reconciled(resolved), to(dead, nil, nil))),
 			WithReactors: []clientgotesting.ReactionFunc{onList("services", busy)},
-			WantErr:      true, // asks for another try
 		}}},
-		{Row: rt.Row{TableRow: rtesting.TableRow{
+		{Row: rt.Row{Again: dataplane.Soon, TableRow: rtesting.TableRow{
 			Name:         "while the API server is busy is unknown if it was",
 			Objects:      objects(broker(withDelivery(sink(coreService, ns, "dead")))),
 			WithReactors: []clientgotesting.ReactionFunc{onList("services", busy)},
-			WantErr:      true,
 			WantStatusUpdates: rt.StatusUpdate(broker(withDelivery(sink(coreService, ns, "dead")),
 				failing("DeadLetterSinkResolved", "Unknown", "TryingAgain", busyMessage))),
 		}}},
@@ -382,18 +380,18 @@ func TestDeletionOfBroker(t *testing.T) {
 			Name: "ends once its events are deleted", Objects: objects(deleted(time.Hour)), WantPatches: unfinished,
 			WantEvents: []string{`Normal FinalizerUpdate Updated "orders" finalizers`},
 		}}},
-		{plane: stored(served.Serving, ""), Row: rt.Row{TableRow: rtesting.TableRow{
-			Name: "waits for the data plane", Objects: objects(deleted(0)), WantErr: true,
+		{plane: stored(served.Serving, ""), Row: rt.Row{Again: 30 * time.Second, TableRow: rtesting.TableRow{
+			Name: "waits for the data plane", Objects: objects(deleted(0)),
 		}}},
-		{plane: otherGone, Row: rt.Row{TableRow: rtesting.TableRow{
-			Name: "is not taken for that of an earlier Broker", Objects: objects(deleted(0)), WantErr: true,
+		{plane: otherGone, Row: rt.Row{Again: 30 * time.Second, TableRow: rtesting.TableRow{
+			Name: "is not taken for that of an earlier Broker", Objects: objects(deleted(0)),
 		}}},
-		{plane: stored(served.Serving, ""), Row: rt.Row{Unsettled: true, TableRow: rtesting.TableRow{
-			Name: "that takes long is told of", Objects: objects(deleted(time.Hour)), WantErr: true,
+		{plane: stored(served.Serving, ""), Row: rt.Row{Again: 30 * time.Second, Unsettled: true, TableRow: rtesting.TableRow{
+			Name: "that takes long is told of", Objects: objects(deleted(time.Hour)),
 			WantEvents: []string{"Warning FinalizingWaits The deletion waits: its events are being deleted by the data plane."},
 		}}},
-		{plane: stored(served.Away, "no route to host"), Row: rt.Row{Unsettled: true, TableRow: rtesting.TableRow{
-			Name: "while the data plane is away says so", Objects: objects(deleted(time.Hour)), WantErr: true,
+		{plane: stored(served.Away, "no route to host"), Row: rt.Row{Again: 30 * time.Second, Unsettled: true, TableRow: rtesting.TableRow{
+			Name: "while the data plane is away says so", Objects: objects(deleted(time.Hour)),
 			WantEvents: []string{"Warning FinalizingWaits The deletion waits: the data plane, which holds its events, " +
 				"does not answer: no route to host."},
 		}}},

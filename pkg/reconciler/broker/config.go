@@ -19,9 +19,13 @@ import (
 	"leat.dev/leat/pkg/routing/build"
 )
 
-// configInterval is how often the ConfigMap of a Broker with options is read.
-// It is read and not watched: watching one means to be allowed to list all.
-const configInterval = time.Minute
+// How often the ConfigMap of a Broker is read. It is read and not watched:
+// watching one means to be allowed to list all.
+const (
+	configInterval = time.Minute
+	// mistakeInterval is for one that somebody is going to mend.
+	mistakeInterval = 10 * time.Second
+)
 
 // The reasons of ConfigReady.
 const (
@@ -66,7 +70,7 @@ func (r *Reconciler) config(ctx context.Context, b *eventingv1.Broker) time.Dura
 	switch {
 	case apierrors.IsNotFound(err):
 		manage(b).MarkFalse(ConditionConfig, reasonConfigNotFound, "There is no ConfigMap %s.", name)
-		return configInterval
+		return mistakeInterval
 	case err != nil && dataplane.Temporary(err):
 		if c := manage(b).GetCondition(ConditionConfig); c.IsUnknown() {
 			manage(b).MarkUnknown(ConditionConfig, reasonConfigUnreadable, "The ConfigMap %s cannot be read now.", name)
@@ -75,13 +79,13 @@ func (r *Reconciler) config(ctx context.Context, b *eventingv1.Broker) time.Dura
 	case err != nil:
 		manage(b).MarkFalse(ConditionConfig, reasonConfigUnreadable, "The ConfigMap %s cannot be read: %s",
 			name, dataplane.Clip(err.Error()))
-		return configInterval
+		return mistakeInterval
 	}
 	options, err := build.BrokerOptions(data)
 	if err != nil {
 		manage(b).MarkFalse(ConditionConfig, reasonConfigInvalid, "The ConfigMap %s is not taken: %s",
 			name, dataplane.Clip(strings.ReplaceAll(err.Error(), "\n", "; ")))
-		return configInterval
+		return mistakeInterval
 	}
 	r.configured(ctx, b, options)
 	if _, ok := data[channelTemplate]; ok && len(options) == 0 {

@@ -3,6 +3,7 @@ package broker
 import (
 	"strings"
 	"testing"
+	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -14,6 +15,7 @@ import (
 	"knative.dev/pkg/ptr"
 	rtesting "knative.dev/pkg/reconciler/testing"
 
+	"leat.dev/leat/pkg/reconciler/dataplane"
 	rt "leat.dev/leat/pkg/reconciler/reconcilertest"
 	"leat.dev/leat/pkg/routing/build"
 )
@@ -48,31 +50,28 @@ func with(m map[string]string, more map[string]string) map[string]string {
 	return all
 }
 
-// A minute passes until the ConfigMap is read again: an error for the queue.
-const readAgain = true
+// mending is the time until a ConfigMap with a mistake is read again.
+const mending = 10 * time.Second
 
 func TestConfigOfBroker(t *testing.T) {
 	own := configured("ConfigMap", ns, "options")
 	for _, r := range []row{
-		{Row: rt.Row{TableRow: rtesting.TableRow{
+		{Row: rt.Row{Again: time.Minute, TableRow: rtesting.TableRow{
 			Name:    "options go into the status",
 			Objects: objects(broker(own, statusAnnotated(foreign)), rt.ConfigMap(ns, "options", options)),
-			WantErr: readAgain,
 			WantStatusUpdates: rt.StatusUpdate(
 				broker(own, reconciled(), statusAnnotated(with(foreign, optioned)))),
 		}}},
-		{Row: rt.Row{TableRow: rtesting.TableRow{
+		{Row: rt.Row{Again: time.Minute, TableRow: rtesting.TableRow{
 			Name: "in the Broker's namespace if the reference has none",
 			Objects: objects(broker(configured("ConfigMap", "", "options")),
 				rt.ConfigMap(ns, "options", map[string]string{"start": "earliest"})),
-			WantErr: readAgain,
 			WantStatusUpdates: rt.StatusUpdate(broker(configured("ConfigMap", "", "options"), reconciled(),
 				statusAnnotated(map[string]string{"leat.dev/start": "earliest"}))),
 		}}},
-		{Row: rt.Row{TableRow: rtesting.TableRow{
+		{Row: rt.Row{Again: time.Minute, TableRow: rtesting.TableRow{
 			Name:              "options that are not there any more",
 			Objects:           objects(broker(own, reconciled(), statusAnnotated(with(foreign, optioned))), rt.ConfigMap(ns, "options", nil)),
-			WantErr:           readAgain,
 			WantStatusUpdates: rt.StatusUpdate(broker(own, reconciled(), statusAnnotated(foreign))),
 		}}},
 		{Row: rt.Row{TableRow: rtesting.TableRow{
@@ -105,39 +104,36 @@ func TestMistakesInConfigOfBroker(t *testing.T) {
 		return action.GetVerb() == "get", nil, apierrors.NewForbidden(schema.GroupResource{Resource: "configmaps"}, "options", nil)
 	}
 	keeps := statusAnnotated(with(foreign, optioned))
-	mistake := func(name string, config func(*eventingv1.Broker), reason, message string, again bool, more ...runtime.Object) row {
-		return row{Row: rt.Row{TableRow: rtesting.TableRow{
+	mistake := func(name string, config func(*eventingv1.Broker), reason, message string, again time.Duration, more ...runtime.Object) row {
+		return row{Row: rt.Row{Again: again, TableRow: rtesting.TableRow{
 			Name:              name,
 			Objects:           append(objects(broker(config, reconciled(), keeps)), more...),
-			WantErr:           again,
 			WantStatusUpdates: rt.StatusUpdate(broker(config, failing("ConfigReady", "False", reason, message), keeps)),
 			WantEvents:        []string{"Warning " + reason + " " + message},
 		}}}
 	}
 	denied := mistake("may not be read", own, "ConfigNotReadable",
-		`The ConfigMap shop/options cannot be read: configmaps "options" is forbidden: <nil>`, readAgain)
+		`The ConfigMap shop/options cannot be read: configmaps "options" is forbidden: <nil>`, mending)
 	denied.WithReactors = []clientgotesting.ReactionFunc{forbidden}
 	for _, r := range []row{
 		mistake("of another kind", kafka, "ConfigKindNotSupported",
-			"spec.config is a Kafka of example.dev/v1, but Leat takes its options from a ConfigMap of v1.", false),
-		mistake("does not exist", own, "ConfigNotFound", "There is no ConfigMap shop/options.", readAgain),
-		mistake("has a bad value", own, "ConfigInvalid", "The ConfigMap shop/options is not taken: "+invalid.Error(), readAgain,
+			"spec.config is a Kafka of example.dev/v1, but Leat takes its options from a ConfigMap of v1.", 0),
+		mistake("does not exist", own, "ConfigNotFound", "There is no ConfigMap shop/options.", mending),
+		mistake("has a bad value", own, "ConfigInvalid", "The ConfigMap shop/options is not taken: "+invalid.Error(), mending,
 			rt.ConfigMap(ns, "options", map[string]string{"retention": "for ever"})),
 		mistake("of a namespace that the user may not be allowed to read", other, "ConfigNotAllowed",
 			"spec.config is the ConfigMap their-secrets/options, but it must be in the Broker's own namespace or in knative-testing.",
-			false, rt.ConfigMap("their-secrets", "options", map[string]string{"password": "hunter2"})),
+			0, rt.ConfigMap("their-secrets", "options", map[string]string{"password": "hunter2"})),
 		denied,
-		{Row: rt.Row{TableRow: rtesting.TableRow{
+		{Row: rt.Row{Again: dataplane.Soon, TableRow: rtesting.TableRow{
 			Name:         "cannot be read now",
 			Objects:      objects(broker(own, reconciled(), keeps)),
 			WithReactors: []clientgotesting.ReactionFunc{tooBusy},
-			WantErr:      readAgain,
 		}}},
-		{Row: rt.Row{TableRow: rtesting.TableRow{
+		{Row: rt.Row{Again: dataplane.Soon, TableRow: rtesting.TableRow{
 			Name:         "could not be read yet",
 			Objects:      objects(broker(own)),
 			WithReactors: []clientgotesting.ReactionFunc{tooBusy},
-			WantErr:      readAgain,
 			WantStatusUpdates: rt.StatusUpdate(broker(own,
 				failing("ConfigReady", "Unknown", "ConfigNotReadable", "The ConfigMap shop/options cannot be read now."))),
 		}}},
@@ -265,10 +261,9 @@ func TestDeliveryDefaultsOfBrokerWithConfig(t *testing.T) {
 		Retry: ptr.Int32(10), BackoffPolicy: &policy, BackoffDelay: ptr.String("PT0.2S"),
 	})
 	config := configured("ConfigMap", "platform", "leat-options")
-	row{defaults: brDefaults, Row: rt.Row{TableRow: rtesting.TableRow{
+	row{defaults: brDefaults, Row: rt.Row{Again: time.Minute, TableRow: rtesting.TableRow{
 		Name:    "the cluster's, and the ConfigMap that config-br-defaults names may be anywhere",
 		Objects: objects(broker(delivery, config), rt.ConfigMap("platform", "leat-options", map[string]string{"start": "earliest"})),
-		WantErr: readAgain,
 		WantStatusUpdates: rt.StatusUpdate(broker(delivery, config, reconciled(), statusAnnotated(map[string]string{
 			"leat.dev/delivery-timeout": "PT1S", "leat.dev/start": "earliest",
 		}))),

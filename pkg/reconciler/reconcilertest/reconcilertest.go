@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"slices"
 	"testing"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -54,6 +55,9 @@ type Row struct {
 	rtesting.TableRow
 	// Features are the flags in config-features.
 	Features map[string]string
+	// Again is after how long the reconciler asks for another try. Not zero, it
+	// takes the place of WantErr.
+	Again time.Duration
 	// Unsettled is for a reconciliation that does not come to its end: it is not
 	// repeated.
 	Unsettled bool
@@ -66,6 +70,7 @@ type Make func(ctx context.Context, w *World) controller.Reconciler
 // change nothing, and record no event.
 func (r Row) Run(t *testing.T, maker Make) {
 	t.Helper()
+	r.WantErr = r.WantErr || r.Again > 0
 	rtesting.TableTest{r.TableRow}.Test(t, r.factory(maker))
 	if r.Unsettled || t.Failed() {
 		return
@@ -158,6 +163,24 @@ func (r Row) factory(maker Make) rtesting.Factory {
 			w.Leat.PrependReactor("*", "*", reactor)
 			dynamic.PrependReactor("*", "*", reactor)
 		}
+		if r.Again > 0 {
+			c = asking{c, t, r.Again}
+		}
 		return c, rtesting.ActionRecorderList{w.Kube, w.Eventing, w.Leat}, rtesting.EventList{Recorder: recorder}
 	}
+}
+
+// asking is a reconciler that asks for another try.
+type asking struct {
+	controller.Reconciler
+	t     *testing.T
+	after time.Duration
+}
+
+func (a asking) Reconcile(ctx context.Context, key string) error {
+	err := a.Reconciler.Reconcile(ctx, key)
+	if ok, after := controller.IsRequeueKey(err); !ok || after != a.after {
+		a.t.Errorf("Reconcile returns %v, want another try after %s", err, a.after)
+	}
+	return err
 }

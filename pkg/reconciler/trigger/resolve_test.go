@@ -15,6 +15,7 @@ import (
 	"knative.dev/pkg/ptr"
 	rtesting "knative.dev/pkg/reconciler/testing"
 
+	"leat.dev/leat/pkg/reconciler/dataplane"
 	rt "leat.dev/leat/pkg/reconciler/reconcilertest"
 )
 
@@ -90,10 +91,9 @@ func TestUnresolvedSubscriberOfTrigger(t *testing.T) {
 		return rt.Condition("SubscriptionReady", "Unknown", "Unresolved", "Nothing is delivered: the subscriber cannot be used: "+message)
 	}
 	unresolved := func(what string, d duckv1.Destination, message string, there ...runtime.Object) row {
-		return row{Row: rt.Row{TableRow: rtesting.TableRow{
+		return row{Row: rt.Row{Again: dataplane.Later, TableRow: rtesting.TableRow{
 			Name:    what,
 			Objects: append(objects(trigger(to(d), reconciled(), at("http://before.example", ptr.String("pem"), nil)), broker()), there...),
-			WantErr: true, // asks for another try
 			WantStatusUpdates: rt.StatusUpdate(trigger(to(d), failing("SubscriberResolved", "False", "Unresolved", message), nowhere,
 				func(t *eventingv1.Trigger) { t.Status.Conditions = rt.Conditions(t.Status.Conditions, waits(message)) })),
 			WantEvents: []string{"Warning Unresolved " + message},
@@ -113,25 +113,22 @@ func TestUnresolvedSubscriberOfTrigger(t *testing.T) {
 			`URI is not absolute (both scheme and host should be non-empty): "/orders"`),
 		unresolved("nothing", duckv1.Destination{}, "destination missing Ref and URI, expected at least one"),
 		noCRD,
-		{Row: rt.Row{TableRow: rtesting.TableRow{
+		{Row: rt.Row{Again: dataplane.Soon, TableRow: rtesting.TableRow{
 			Name:         "the API server is busy",
 			Objects:      objects(trigger(reconciled()), broker()),
 			WithReactors: busy,
-			WantErr:      true,
 		}}},
-		{Row: rt.Row{Unsettled: true, TableRow: rtesting.TableRow{
+		{Row: rt.Row{Again: dataplane.Soon, Unsettled: true, TableRow: rtesting.TableRow{
 			Name:         "the API server is busy, and the Trigger has changed",
 			Objects:      objects(trigger(reconciled(), generation(2)), broker()),
 			WithReactors: busy,
-			WantErr:      true,
 			WantStatusUpdates: rt.StatusUpdate(trigger(generation(2),
 				failing("SubscriberResolved", "Unknown", "TryingAgain", busyMessage))),
 		}}},
-		{Row: rt.Row{TableRow: rtesting.TableRow{
+		{Row: rt.Row{Again: dataplane.Soon, TableRow: rtesting.TableRow{
 			Name:         "the API server is busy, and nothing is known yet",
 			Objects:      objects(trigger(), broker()),
 			WithReactors: busy,
-			WantErr:      true,
 			WantStatusUpdates: rt.StatusUpdate(trigger(failing("SubscriberResolved", "Unknown", "TryingAgain", busyMessage), nowhere,
 				func(t *eventingv1.Trigger) {
 					t.Status.Conditions = rt.Conditions(t.Status.Conditions, waits(busyMessage))
@@ -155,10 +152,9 @@ func TestAllMistakesOfTrigger(t *testing.T) {
 		noJSON   = "The annotation knative.dev/dependency is no reference to an object: invalid character 'o' in literal null (expecting 'u')"
 		waits    = "Nothing is delivered: the subscriber cannot be used: " + nothing
 	)
-	row{Row: rt.Row{TableRow: rtesting.TableRow{
+	row{Row: rt.Row{Again: dataplane.Later, TableRow: rtesting.TableRow{
 		Name:    "told",
 		Objects: objects(trigger(wrong), broker(unready("False", "NotYet", "wait"))),
-		WantErr: true,
 		WantStatusUpdates: rt.StatusUpdate(trigger(wrong, nowhere, unreconciled(
 			rt.Condition("BrokerReady", "False", "NotYet", "wait"), rt.Condition("Ready", "False", "NotYet", "wait"),
 			rt.Condition("SubscriberResolved", "False", "Unresolved", nothing),
@@ -221,10 +217,9 @@ func TestDeadLetterSinkOfTrigger(t *testing.T) {
 			Objects:           objects(trigger(reconciled(resolved), sunk("dead")), broker(), subscriber),
 			WantStatusUpdates: rt.StatusUpdate(trigger(reconciled())),
 		}}},
-		{Row: rt.Row{TableRow: rtesting.TableRow{
+		{Row: rt.Row{Again: dataplane.Later, TableRow: rtesting.TableRow{
 			Name:    "its own, which is gone",
 			Objects: objects(trigger(own, reconciled(resolved), sunk("dead")), broker(brokersResolved), subscriber),
-			WantErr: true,
 			WantStatusUpdates: rt.StatusUpdate(trigger(own, failing("DeadLetterSinkResolved", "False", "Unresolved", gone),
 				func(t *eventingv1.Trigger) { waits(t, gone) })),
 			WantEvents: []string{"Warning Unresolved " + gone},
@@ -242,11 +237,10 @@ func TestDeadLetterSinkOfTrigger(t *testing.T) {
 				func(t *eventingv1.Trigger) { waits(t, "100% no") })),
 			WantEvents: []string{"Warning Unresolved " + failed},
 		}}},
-		{Row: rt.Row{TableRow: rtesting.TableRow{
+		{Row: rt.Row{Again: dataplane.Soon, TableRow: rtesting.TableRow{
 			Name:         "its own, while the API server is busy",
 			Objects:      objects(trigger(own, to(duckv1.Destination{URI: serviceURL("subscriber")}), reconciled(resolved), sunk("dead")), broker()),
 			WithReactors: []clientgotesting.ReactionFunc{fails("list", "services", apierrors.NewTooManyRequests("busy", 1))},
-			WantErr:      true,
 		}}},
 	} {
 		r.run(t)
@@ -275,7 +269,7 @@ func TestDependencyOfTrigger(t *testing.T) {
 	bare := object(rt.PingSource, "ping")
 	notListed := dependency("cannot be listed", "Unknown", "ListerDoesNotExist", "Failed to get dependency: busy")
 	notListed.WithReactors = []clientgotesting.ReactionFunc{fails("list", "pingsources", apierrors.NewServiceUnavailable("busy"))}
-	notListed.WantErr = true
+	notListed.Again = dataplane.Later
 	for _, r := range []row{
 		dependency("is ready", "True", "", "", rt.Source(ns, "ping", 2, "True")),
 		dependency("is not ready", "False", "Because", "100% sure", rt.Source(ns, "ping", 2, "False")),
