@@ -15,6 +15,7 @@ import (
 	"leat.dev/leat/pkg/engine/embedded"
 	"leat.dev/leat/pkg/ingress"
 	"leat.dev/leat/pkg/routing"
+	"leat.dev/leat/pkg/served"
 	"leat.dev/leat/pkg/telemetry"
 )
 
@@ -28,6 +29,10 @@ func newPlane(o Options) (*plane, error) {
 		}),
 		loaded:  make(chan struct{}),
 		streams: map[routing.StreamName]engine.Stream{},
+		owners:  map[routing.StreamName]string{},
+		tables:  make(chan *routing.Table, 1),
+		retired: make(chan struct{}, 1),
+		board:   served.NewBoard(),
 	}
 	var err error
 	if p.metrics, err = telemetry.New(telemetry.Options{Version: o.Version, Routes: p.measuredRoutes}); err != nil {
@@ -45,11 +50,12 @@ func newPlane(o Options) (*plane, error) {
 	p.dispatcher = dispatch.New(dispatch.Options{
 		Engine: p.engine, Sender: p.client, Gate: admitter{p.gate}, Status: ingress.Status,
 		Observe: func(r *routing.Route) dispatch.RouteObserver { return p.metrics.Route(r) },
-		Drain:   o.Grace, Logger: o.Logger,
+		Drain:   o.Grace, Retired: p.routeRetired, Logger: o.Logger,
 	})
 	p.budget = ingress.NewBudget(o.MaxEventBytes)
 	p.ingress = ingress.New(p.gate, ingress.Options{MaxBodyBytes: o.MaxEventBytes, Budget: p.budget, Observer: p.metrics, Logger: o.Logger})
 	p.admin = p.newAdmin()
+	p.status = p.newStatus()
 	return p, nil
 }
 

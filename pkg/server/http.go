@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
@@ -19,8 +20,8 @@ const (
 	readTimeout    = 60 * time.Second
 	idleTimeout    = 120 * time.Second
 	maxHeaderBytes = 256 << 10
-	// maxConns bounds the connections for events, maxAdminConns those of a
-	// listener for operators.
+	// maxConns bounds the connections for events, maxAdminConns those of another
+	// listener.
 	maxConns      = 16384
 	maxAdminConns = 256
 )
@@ -61,6 +62,16 @@ func serve(l net.Listener, server *http.Server) *listener {
 		}
 	}()
 	return s
+}
+
+// watch returns when ctx ends, or earlier with the error by which serving ended.
+func (s *listener) watch(ctx context.Context, who string) error {
+	select {
+	case err := <-s.failed:
+		return fmt.Errorf("the listener for %s failed: %w", who, err)
+	case <-ctx.Done():
+		return nil
+	}
 }
 
 // shutdown takes no more requests, waits for those under way until ctx ends and

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"net/http"
 	"sync"
 	"sync/atomic"
@@ -12,16 +11,16 @@ import (
 	"leat.dev/leat/pkg/deliver"
 	"leat.dev/leat/pkg/dispatch"
 	"leat.dev/leat/pkg/engine"
-	"leat.dev/leat/pkg/engine/embedded"
 	"leat.dev/leat/pkg/ingress"
 	"leat.dev/leat/pkg/routing"
+	"leat.dev/leat/pkg/served"
 	"leat.dev/leat/pkg/telemetry"
 )
 
 // plane is one data plane: the rooms, put together.
 type plane struct {
 	Options
-	engine     *embedded.Engine
+	engine     engine.Engine
 	gate       *ingress.Gate
 	client     *deliver.Client
 	dispatcher *dispatch.Dispatcher
@@ -29,6 +28,8 @@ type plane struct {
 	budget     *ingress.Budget
 	ingress    http.Handler
 	admin      http.Handler
+	board      *served.Board
+	status     http.Handler
 
 	// ready is set once events are taken, stopping when the end has begun.
 	ready, stopping atomic.Bool
@@ -38,21 +39,56 @@ type plane struct {
 	table    atomic.Pointer[routing.Table]
 	// applying is held by apply and by what must not happen beside it.
 	applying sync.Mutex
-	// streams are those of the present table; only apply changes it.
+	// streams are those of the present table that the gate knows; only apply
+	// changes it.
 	streams map[routing.StreamName]engine.Stream
+	// owners are the UIDs of the objects to which what is stored belongs, as far
+	// as this process has seen them. applying guards it.
+	owners map[routing.StreamName]string
+
+	// tables holds the newest table that is not applied yet, and retired a token
+	// when deliveries of a route that is gone have ended.
+	tables  chan *routing.Table
+	retired chan struct{}
 }
 
-// apply brings the rooms in step with a table. Routes come before the streams
-// take events, so that an event is for every Trigger that was there before it.
-func (p *plane) apply(ctx context.Context, t *routing.Table) {
+// leftover is what an apply has left undone.
+type leftover struct {
+	// failures are to be tried again.
+	failures bool
+	// removals wait until deliveries under way have ended.
+	removals bool
+}
+
+// apply brings the rooms in step with a table, and tells the board.
+func (p *plane) apply(ctx context.Context, t *routing.Table) leftover {
 	p.applying.Lock()
 	defer p.applying.Unlock()
-	streams, err := p.openStreams(ctx, t)
-	if err != nil {
-		p.Logger.Error("a stream could not be opened; it takes no events", "error", err)
+	leaving := p.leaving(t)
+	err := p.serve(ctx, t, leaving)
+	if wait := len(leaving); wait > 0 {
+		err = errors.Join(err, p.remove(ctx, leaving))
+		if len(leaving) < wait { // some of them may be there again
+			err = errors.Join(err, p.serve(ctx, t, leaving))
+		}
 	}
-	if err := p.dispatcher.Apply(ctx, t, streams); err != nil {
-		p.Logger.Error("a route could not be served; the next table is tried again", "error", err)
+	if p.Status != "" && ctx.Err() == nil { // else nobody can ask, or it is about to end
+		err = errors.Join(err, p.tell(ctx, t))
+	}
+	if err != nil && ctx.Err() == nil {
+		p.Logger.Error("a part of the routing table is not served; it is tried again", "generation", t.Generation, "error", err)
+	}
+	p.loadOnce.Do(func() { close(p.loaded) })
+	return leftover{failures: err != nil, removals: len(leaving) > 0}
+}
+
+// serve makes the dispatcher and the gate follow a table. Routes come before
+// the streams take events, so that an event is for every Trigger that was there
+// before it. Streams that are leaving are not served.
+func (p *plane) serve(ctx context.Context, t *routing.Table, leaving map[routing.StreamName]string) error {
+	streams, err := p.openStreams(ctx, t, leaving)
+	if failed := p.dispatcher.Apply(ctx, t, streams); failed != nil {
+		err = errors.Join(err, failed)
 	}
 	hosts := map[string]routing.StreamName{}
 	for name, s := range t.Streams {
@@ -63,7 +99,7 @@ func (p *plane) apply(ctx context.Context, t *routing.Table) {
 	p.gate.SetStreams(streams, hosts)
 	p.streams = streams
 	p.table.Store(t)
-	p.loadOnce.Do(func() { close(p.loaded) })
+	return err
 }
 
 // removeStream deletes a stream that no manifest names any more.
@@ -76,20 +112,33 @@ func (p *plane) removeStream(ctx context.Context, name routing.StreamName) error
 	case t.Streams[name] != nil:
 		return errors.New("it is served; remove it from the manifests first")
 	}
-	return p.engine.Remove(ctx, name.String())
+	if err := p.engine.Remove(ctx, name.String()); err != nil {
+		return err
+	}
+	delete(p.owners, name)
+	return nil
 }
 
-func (p *plane) openStreams(ctx context.Context, t *routing.Table) (map[routing.StreamName]engine.Stream, error) {
-	var failed error
-	streams := maps.Clone(p.streams)
-	maps.DeleteFunc(streams, func(name routing.StreamName, _ engine.Stream) bool { return t.Streams[name] == nil })
+// openStreams opens the streams of a table. One that cannot be opened anew
+// stays as it is.
+func (p *plane) openStreams(ctx context.Context, t *routing.Table, leaving map[routing.StreamName]string) (map[routing.StreamName]engine.Stream, error) {
+	var failed []error
+	streams := map[routing.StreamName]engine.Stream{}
 	for name, s := range t.Streams {
-		stream, err := p.engine.Stream(ctx, engine.StreamSpec{Name: name.String(), Retention: s.Retention})
-		if err != nil {
-			failed = fmt.Errorf("stream %s: %w", name, err)
+		if _, leaves := leaving[name]; leaves {
 			continue
 		}
+		stream, err := p.engine.Stream(ctx, engine.StreamSpec{Name: name.String(), Retention: s.Retention})
+		if err != nil {
+			failed = append(failed, fmt.Errorf("open the stream %s: %w", name, err))
+			if stream = p.streams[name]; stream == nil {
+				continue
+			}
+		}
 		streams[name] = stream
+		if s.UID != "" {
+			p.owners[name] = s.UID
+		}
 	}
-	return streams, failed
+	return streams, errors.Join(failed...)
 }

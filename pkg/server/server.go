@@ -15,8 +15,8 @@ import (
 	"leat.dev/leat/pkg/routing"
 )
 
-// Options of a data plane. All fields but BaseURL, DrainDelay and the disk
-// limits are required.
+// Options of a data plane. All fields but Status, BaseURL, DrainDelay and the
+// disk limits are required.
 type Options struct {
 	Version string
 	Logger  *slog.Logger
@@ -25,6 +25,9 @@ type Options struct {
 	Data string
 	// Listen and Admin are addresses as net.Listen takes them.
 	Listen, Admin string
+	// Status is an address for health, metrics and what is served (pkg/served),
+	// for everybody to read; empty for none.
+	Status string
 	// BaseURL is where others reach Listen. Empty: made from the listener.
 	BaseURL string
 	// Source makes the source of tables, once the own address is known.
@@ -51,36 +54,60 @@ type Options struct {
 // stop, even if the grace period cut something off: what was cut off was not
 // settled and comes back.
 func Run(ctx context.Context, o Options) (err error) {
-	events, admin, err := listen(o)
+	l, err := listen(o)
 	if err != nil {
 		return err
 	}
 	baseURL := o.BaseURL
 	if baseURL == "" {
-		baseURL = ownURL(events.Addr())
+		baseURL = ownURL(l.events.Addr())
 	}
 	source, err := o.Source(baseURL)
 	if err != nil {
-		return errors.Join(err, events.Close(), admin.Close())
+		return errors.Join(err, l.close())
 	}
 	p, err := newPlane(o)
 	if err != nil {
-		return errors.Join(err, events.Close(), admin.Close())
+		return errors.Join(err, l.close())
 	}
-	return p.run(ctx, source, events, admin)
+	return p.run(ctx, source, l)
 }
 
-func listen(o Options) (events, admin net.Listener, err error) {
-	events, err = net.Listen("tcp", o.Listen)
-	if err != nil {
-		return nil, nil, fmt.Errorf("listen for events on %s: %w; choose another address with --listen", o.Listen, err)
+// sockets are where a data plane listens. status may be nil.
+type sockets struct{ events, admin, status net.Listener }
+
+func listen(o Options) (l sockets, err error) {
+	for _, s := range []struct {
+		net           *net.Listener
+		who, at, flag string
+	}{{&l.events, "events", o.Listen, "listen"}, {&l.admin, "operators", o.Admin, "admin"}, {&l.status, "status", o.Status, "status"}} {
+		if s.at == "" && s.net == &l.status {
+			continue
+		}
+		if *s.net, err = net.Listen("tcp", s.at); err != nil {
+			return sockets{}, errors.Join(
+				fmt.Errorf("listen for %s on %s: %w; choose another address with --%s", s.who, s.at, err, s.flag), l.close())
+		}
 	}
-	admin, err = net.Listen("tcp", o.Admin)
-	if err != nil {
-		return nil, nil, errors.Join(
-			fmt.Errorf("listen for operators on %s: %w; choose another address with --admin", o.Admin, err), events.Close())
+	return l, nil
+}
+
+// statusAddr is empty if there is no such socket.
+func (l sockets) statusAddr() string {
+	if l.status == nil {
+		return ""
 	}
-	return events, admin, nil
+	return l.status.Addr().String()
+}
+
+func (l sockets) close() error {
+	var errs []error
+	for _, s := range []net.Listener{l.events, l.admin, l.status} {
+		if s != nil {
+			errs = append(errs, s.Close())
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // ownURL is a URL for the listener that works on this machine.
@@ -97,39 +124,38 @@ func ownURL(addr net.Addr) string {
 
 // run serves until ctx ends or something that must not end does. Events are
 // answered from the first table on; until then connections wait.
-func (p *plane) run(ctx context.Context, source routing.Source, eventsNet, adminNet net.Listener) error {
-	admin := serve(ingress.Bound(adminNet, connsOf(maxAdminConns), nil), newHTTPServer(p.admin, p.Logger))
+func (p *plane) run(ctx context.Context, source routing.Source, l sockets) error {
+	shown := map[string]*listener{
+		"operators": serve(ingress.Bound(l.admin, connsOf(maxAdminConns), nil), newHTTPServer(p.admin, p.Logger)),
+	}
+	if l.status != nil {
+		shown["status"] = serve(ingress.Bound(l.status, connsOf(maxAdminConns), p.budget), newHTTPServer(p.status, p.Logger))
+	}
 	work, ctx := errgroup.WithContext(ctx)
-	work.Go(func() error {
-		return source.Run(ctx, func(t *routing.Table) { p.apply(ctx, t) })
-	})
+	work.Go(func() error { return source.Run(ctx, p.publish) })
+	work.Go(func() error { p.follow(ctx); return nil })
 	select {
 	case <-p.loaded:
 	case <-ctx.Done():
 	}
-	events := serve(ingress.Bound(eventsNet, connsOf(maxConns), p.budget), newHTTPServer(p.ingress, p.Logger))
+	events := serve(ingress.Bound(l.events, connsOf(maxConns), p.budget), newHTTPServer(p.ingress, p.Logger))
 	if ctx.Err() == nil {
 		p.ready.Store(true)
-		p.Logger.Info("serving", "listen", eventsNet.Addr().String(), "admin", adminNet.Addr().String(),
-			"data", p.Data, "version", p.Version)
+		p.Logger.Info("serving", "listen", l.events.Addr().String(), "admin", l.admin.Addr().String(),
+			"status", l.statusAddr(), "data", p.Data, "version", p.Version)
 	}
-	work.Go(func() error {
-		select {
-		case err := <-events.failed:
-			return fmt.Errorf("the listener for events failed: %w", err)
-		case err := <-admin.failed:
-			return fmt.Errorf("the listener for operators failed: %w", err)
-		case <-ctx.Done():
-			return nil
-		}
-	})
+	work.Go(func() error { return events.watch(ctx, "events") })
+	for who, l := range shown {
+		work.Go(func() error { return l.watch(ctx, who) })
+	}
 	<-ctx.Done()
-	return errors.Join(p.stop(events, admin), work.Wait())
+	return errors.Join(p.stop(events, shown), work.Wait())
 }
 
 // stop is the orderly end. The order matters: nothing new comes in, then
-// nothing more goes out, then the log closes.
-func (p *plane) stop(events, admin *listener) error {
+// nothing more goes out, then the log closes. What is shown is shown until then,
+// but nobody is told any more that anything is served.
+func (p *plane) stop(events *listener, shown map[string]*listener) error {
 	p.stopping.Store(true)
 	p.Logger.Info("stopping", "grace", p.Grace.String())
 	ctx, cancel := context.WithTimeout(context.Background(), p.Grace)
@@ -140,11 +166,14 @@ func (p *plane) stop(events, admin *listener) error {
 		case <-ctx.Done():
 		}
 	}
+	p.board.Close()
 	p.cutOff("request", events.shutdown(ctx))
 	p.cutOff("delivery", p.dispatcher.Close(ctx))
 	p.client.Close()
 	err := p.engine.Close()
-	p.cutOff("operator's request", admin.shutdown(ctx))
+	for who, l := range shown {
+		p.cutOff("request for "+who, l.shutdown(ctx))
+	}
 	err = errors.Join(err, p.metrics.Close())
 	p.Logger.Info("stopped")
 	return err
