@@ -48,7 +48,9 @@ func (c *courier) send(ctx context.Context, r *routing.Route, s sending) deliver
 	if s.to.Local != nil {
 		return c.admit(ctx, s)
 	}
-	s.event.Delete(ttlAttribute)
+	if !showsHops(r, &s.event) {
+		s.event.Delete(ttlAttribute)
+	}
 	return c.sender.Send(ctx, s.to, &s.event, deliver.SendOptions{
 		Format:        r.Delivery.Format,
 		Timeout:       r.Delivery.Timeout,

@@ -1,6 +1,7 @@
 package dispatch
 
 import (
+	"context"
 	"encoding/base64"
 	"errors"
 	"net/http"
@@ -8,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"leat.dev/leat/pkg/cloudevent"
 	"leat.dev/leat/pkg/deliver"
 	"leat.dev/leat/pkg/engine"
 	"leat.dev/leat/pkg/routing"
@@ -25,6 +27,33 @@ func TestDelivers(t *testing.T) {
 			}
 			if !s.prefer {
 				t.Error("the subscriber was not told that a reply is wanted")
+			}
+		}
+	})
+}
+
+// What counts hops on both sides of a channel, such as Knative's own broker,
+// finds its count again.
+func TestChannelPassesHopsOn(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		w.apply(subscription("a", replyTo))
+		w.answer[subscriberURL] = func(_ context.Context, e *cloudevent.Event, _ int) deliver.Outcome {
+			reply := event("reply-to-" + e.ID())
+			if hops, ok := e.Get(ttlAttribute); ok {
+				reply.Set(ttlAttribute, hops)
+			}
+			return deliver.Outcome{Status: http.StatusOK, Reply: &reply}
+		}
+		w.publishEvent(event("counted"), 17)
+		w.wantLag("a", 0)
+		w.publishEvent(event("uncounted"), defaultTTL)
+		w.wantLag("a", 0)
+		for url, id := range map[string]string{subscriberURL: "", replyURL: "reply-to-"} {
+			w.wantIDs(url, id+"counted", id+"uncounted")
+			for i, want := range []string{"17", ""} {
+				if got := w.received(url)[i].attr(ttlAttribute); got != want {
+					t.Errorf("%s saw event %d with the hops %q, not %q", url, i, got, want)
+				}
 			}
 		}
 	})

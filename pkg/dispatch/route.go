@@ -63,8 +63,7 @@ func bounded(s string) string {
 	return strings.ToValidUTF8(s, "")
 }
 
-// ttlAttribute counts how often an event may still enter a stream. It is ours
-// alone: neither a subscriber nor a dead letter sink sees it.
+// ttlAttribute counts how often an event may still enter a stream.
 const ttlAttribute = "knativebrokerttl"
 
 // defaultTTL is what an event without the attribute has left.
@@ -79,6 +78,16 @@ func hopsAfter(e *cloudevent.Event) int {
 		}
 	}
 	return defaultTTL - 1
+}
+
+// showsHops is whether an event leaves us with its hops. A Broker's count is
+// its own: no subscriber or dead letter sink sees it. A channel may be a pipe
+// between others who count, such as the halves of Knative's own broker, which
+// drops what comes without a count. So it passes on the hops of what came with
+// some; what came with none has them all.
+func showsHops(r *routing.Route, e *cloudevent.Event) bool {
+	text, ok := e.Get(ttlAttribute)
+	return ok && r.Kind != "Trigger" && text != strconv.Itoa(defaultTTL)
 }
 
 // RouteObserver is told what becomes of one route's deliveries. Its methods
