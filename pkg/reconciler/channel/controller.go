@@ -10,9 +10,9 @@ import (
 	"k8s.io/client-go/tools/cache"
 	"knative.dev/eventing/pkg/apis/feature"
 	messagingv1 "knative.dev/eventing/pkg/apis/messaging/v1"
-	"knative.dev/eventing/pkg/client/injection/informers/messaging/v1/subscription"
+	subscriptioninformer "knative.dev/eventing/pkg/client/injection/informers/messaging/v1/subscription"
 	kubeclient "knative.dev/pkg/client/injection/kube/client"
-	"knative.dev/pkg/client/injection/kube/informers/core/v1/service"
+	serviceinformer "knative.dev/pkg/client/injection/kube/informers/core/v1/service"
 	"knative.dev/pkg/configmap"
 	"knative.dev/pkg/controller"
 	"knative.dev/pkg/injection"
@@ -21,7 +21,7 @@ import (
 	"knative.dev/pkg/resolver"
 
 	"leat.dev/leat/pkg/client/injection/client"
-	"leat.dev/leat/pkg/client/injection/informers/messaging/v1alpha1/leatchannel"
+	channelinformer "leat.dev/leat/pkg/client/injection/informers/messaging/v1alpha1/leatchannel"
 	channelreconciler "leat.dev/leat/pkg/client/injection/reconciler/messaging/v1alpha1/leatchannel"
 	"leat.dev/leat/pkg/reconciler/dataplane"
 	"leat.dev/leat/pkg/routing"
@@ -35,7 +35,7 @@ const agent = "leat-channel-controller"
 func NewController(link dataplane.Link) injection.ControllerConstructor {
 	return func(ctx context.Context, cmw configmap.Watcher) *controller.Impl {
 		logger := logging.FromContext(ctx)
-		channels, subscriptions, services := leatchannel.Get(ctx), subscription.Get(ctx), service.Get(ctx)
+		channels, subscriptions, services := channelinformer.Get(ctx), subscriptioninformer.Get(ctx), serviceinformer.Get(ctx)
 		for informer, indexers := range map[cache.SharedIndexInformer]cache.Indexers{
 			channels.Informer():      {bySubscriber: indexChannelBySubscriber, byService: indexByService},
 			subscriptions.Informer(): {bySubscriber: indexSubscription},

@@ -81,9 +81,7 @@ func (r Row) Run(t *testing.T, maker Make) {
 	for _, o := range r.Objects {
 		again.Objects = append(again.Objects, r.outcome(t, o))
 	}
-	for _, o := range r.WantCreates {
-		again.Objects = append(again.Objects, o)
-	}
+	again.Objects = append(again.Objects, r.WantCreates...)
 	again.WantStatusUpdates, again.WantEvents, again.WantPatches = nil, nil, nil
 	again.WantCreates, again.WantUpdates = nil, nil
 	again.PostConditions = nil

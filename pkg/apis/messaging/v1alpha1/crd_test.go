@@ -117,6 +117,17 @@ func TestCRDIsValid(t *testing.T) {
 	}
 }
 
+// Without a cluster there is no Service, and any name will do.
+func TestCRDWantsANameForAService(t *testing.T) {
+	for name, ok := range map[string]bool{"a": true, "a-b": true, "a.b": false} {
+		object := parse(t, "{}")
+		object["metadata"] = map[string]any{"namespace": "shop", "name": name}
+		if errs := server().admit(object); (len(errs) == 0) != ok {
+			t.Errorf("the name %s: %v", name, errs)
+		}
+	}
+}
+
 // What the control-plane spec asks of the CRD of a channel.
 func TestCRDIsOfAChannel(t *testing.T) {
 	for _, label := range []string{"messaging.knative.dev/subscribable", "duck.knative.dev/addressable"} {

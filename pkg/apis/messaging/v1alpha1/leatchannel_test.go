@@ -27,21 +27,8 @@ func TestSetDefaults(t *testing.T) {
 		}}
 	})
 	c.SetDefaults(context.Background())
-	if got := c.Annotations["messaging.knative.dev/subscribable"]; got != "v1" {
-		t.Errorf("the duck version is %q, want v1", got)
-	}
 	if got := c.Spec.Delivery.DeadLetterSink.Ref.Namespace; got != "shop" {
 		t.Errorf("the dead letter sink's namespace is %q, want the channel's", got)
-	}
-}
-
-func TestSetDefaultsKeepsWhatIsSet(t *testing.T) {
-	c := channel(func(c *v1alpha1.LeatChannel) {
-		c.Annotations = map[string]string{"messaging.knative.dev/subscribable": "v2"}
-	})
-	c.SetDefaults(context.Background())
-	if got := c.Annotations["messaging.knative.dev/subscribable"]; got != "v2" {
-		t.Errorf("the duck version is %q, want what the author set", got)
 	}
 }
 
