@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"os"
 
 	"golang.org/x/sync/errgroup"
@@ -42,7 +43,7 @@ func main() {
 	cancel()
 	plane.Wait()
 	if err := group.Wait(); err != nil {
-		os.Stderr.WriteString("probes cannot be answered: " + err.Error() + "\n")
+		fmt.Fprintln(os.Stderr, "probes cannot be answered:", err)
 		os.Exit(1)
 	}
 }

@@ -244,6 +244,28 @@ func TestBrokerIsAskedAboutByNameAndUID(t *testing.T) {
 	}}}.run(t)
 }
 
+// All mistakes are told at once, and Ready has the first of them.
+func TestAllMistakesOfBroker(t *testing.T) {
+	wrong := func(b *eventingv1.Broker) {
+		configured("Kafka", ns, "x")(b)
+		b.Spec.Delivery = &eventingduckv1.DeliverySpec{DeadLetterSink: &duckv1.Destination{URI: &apis.URL{Path: "/x"}}}
+	}
+	const kafka = "spec.config is a Kafka of example.dev/v1, but Leat takes its options from a ConfigMap of v1."
+	const relative = `URI is not absolute (both scheme and host should be non-empty): "/x"`
+	row{plane: dataplanetest.All(served.Failed, "no"), Row: rt.Row{Again: dataplane.Later, TableRow: rtesting.TableRow{
+		Name:    "told",
+		Objects: objects(broker(wrong)),
+		WantStatusUpdates: rt.StatusUpdate(broker(wrong, reconciled(
+			rt.Condition("ConfigReady", "False", "ConfigKindNotSupported", kafka),
+			rt.Condition("DeadLetterSinkResolved", "False", "Unresolved", relative),
+			rt.Condition("IngressReady", "False", "NotServed", "no"),
+			rt.Condition("Ready", "False", "ConfigKindNotSupported", kafka)))),
+		WantEvents: []string{
+			"Warning ConfigKindNotSupported " + kafka, "Warning Unresolved " + relative, "Warning NotServed no",
+		},
+	}}}.run(t)
+}
+
 func sink(kind schema.GroupVersionKind, namespace, name string) *eventingduckv1.DeliverySpec {
 	return &eventingduckv1.DeliverySpec{DeadLetterSink: &duckv1.Destination{Ref: &duckv1.KReference{
 		APIVersion: kind.GroupVersion().String(), Kind: kind.Kind, Namespace: namespace, Name: name,

@@ -1,16 +1,22 @@
 package broker
 
 import (
+	"context"
 	"slices"
+	"strings"
 	"testing"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	clientgotesting "k8s.io/client-go/testing"
 	"k8s.io/client-go/tools/cache"
 	eventingv1 "knative.dev/eventing/pkg/apis/eventing/v1"
 	"knative.dev/eventing/pkg/client/injection/client"
+	fakeclient "knative.dev/eventing/pkg/client/injection/client/fake"
 	brokerinformer "knative.dev/eventing/pkg/client/injection/informers/eventing/v1/broker"
 	"knative.dev/pkg/configmap"
 	"knative.dev/pkg/controller"
+	"knative.dev/pkg/reconciler"
 	rtesting "knative.dev/pkg/reconciler/testing"
 
 	"leat.dev/leat/pkg/reconciler/dataplane/dataplanetest"
@@ -34,12 +40,14 @@ type running struct {
 	store cache.Indexer
 	// create makes a Broker in the cluster.
 	create, update func(*testing.T, *eventingv1.Broker)
+	ctx            context.Context
 }
 
 func start(t *testing.T) running {
 	t.Helper()
 	ctx, cancel, informers := rtesting.SetupFakeContextWithCancel(t)
 	r := running{
+		ctx:   ctx,
 		plane: &dataplanetest.Plane{}, cmw: &configmap.ManualWatcher{Namespace: "knative-testing"},
 		store: brokerinformer.Get(ctx).Informer().GetIndexer(),
 	}
@@ -101,6 +109,34 @@ func TestWhatMakesTheControllerLookAtABroker(t *testing.T) {
 	expect("a change of config-br-defaults", "shop/a", "shop/b")
 	r.cmw.OnChange(rt.ConfigMap("knative-testing", "config-br-defaults", map[string]string{"default-br-config": "{"}))
 	expect("a mistake in config-br-defaults")
+}
+
+// What the controller makes of a Broker, with all that it was put together of.
+func TestControllerReconciles(t *testing.T) {
+	r := start(t)
+	r.plane.Say(served.Verdict{State: served.Serving})
+	r.create(t, rt.Broker(ns, name, FinalizerName, func(b *eventingv1.Broker) { b.Finalizers = nil }))
+	rt.Queued(t, r.Impl, 1)
+	if err := r.Reconciler.(reconciler.LeaderAware).Promote(reconciler.UniversalBucket(),
+		func(reconciler.Bucket, types.NamespacedName) {}); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Reconciler.Reconcile(r.ctx, key); err != nil {
+		t.Fatal(err)
+	}
+	var finalizers string
+	for _, action := range fakeclient.Get(r.ctx).Actions() {
+		if patch, ok := action.(clientgotesting.PatchAction); ok {
+			finalizers = string(patch.GetPatch())
+		}
+	}
+	b, err := client.Get(r.ctx).EventingV1().Brokers(ns).Get(r.ctx, name, metav1.GetOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(finalizers, `["`+FinalizerName+`"]`) || !b.IsReady() {
+		t.Errorf("the Broker gets the finalizers %s and the status %+v", finalizers, b.Status)
+	}
 }
 
 func TestBadDefaultsLeaveTheGoodOnes(t *testing.T) {

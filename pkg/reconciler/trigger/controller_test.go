@@ -7,11 +7,14 @@ import (
 	"testing"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	eventingv1 "knative.dev/eventing/pkg/apis/eventing/v1"
 	"knative.dev/eventing/pkg/client/injection/client"
 	brokerinformer "knative.dev/eventing/pkg/client/injection/informers/eventing/v1/broker"
+	triggerinformer "knative.dev/eventing/pkg/client/injection/informers/eventing/v1/trigger"
 	"knative.dev/pkg/configmap"
 	"knative.dev/pkg/controller"
+	"knative.dev/pkg/reconciler"
 	rtesting "knative.dev/pkg/reconciler/testing"
 
 	"leat.dev/leat/pkg/reconciler/dataplane/dataplanetest"
@@ -116,6 +119,31 @@ func TestWhatMakesTheControllerLookAtATrigger(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.expect(t, "the end of a Broker", "hub/far", "shop/a", "shop/b")
+}
+
+// What used to be ours comes through trackers still.
+func TestControllerDoesNotTouchTriggersOfOtherClasses(t *testing.T) {
+	r := start(t)
+	r.createBroker(t, rt.Broker(ns, brokerName, "", theirs))
+	r.createTrigger(t, ns, name, brokerName)
+	if err := r.Reconciler.(reconciler.LeaderAware).Promote(reconciler.UniversalBucket(),
+		func(reconciler.Bucket, types.NamespacedName) {}); err != nil {
+		t.Fatal(err)
+	}
+	rt.Eventually(t, "the Trigger is in the cache", func() bool {
+		_, err := triggerinformer.Get(r.ctx).Lister().Triggers(ns).Get(name)
+		return err == nil
+	})
+	if err := r.Reconciler.Reconcile(r.ctx, key); err != nil {
+		t.Fatal(err)
+	}
+	got, err := client.Get(r.ctx).EventingV1().Triggers(ns).Get(r.ctx, name, metav1.GetOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got.Status.Conditions != nil || got.Status.ObservedGeneration != 0 {
+		t.Errorf("the Trigger of another class has the status %+v", got.Status)
+	}
 }
 
 // A Broker finds its Triggers without looking at those of others.
