@@ -96,9 +96,10 @@ func connect(o options) (mirror.API, error) {
 func serverOptions(o options, s settings.Settings, source routing.Source, log *slog.Logger) server.Options {
 	return server.Options{
 		Version: o.version, Logger: log,
-		Data: o.data, Listen: o.listen, Admin: o.admin, BaseURL: o.baseURL(),
+		Data: o.data, Listen: o.listen, Status: o.status, Admin: o.admin, BaseURL: o.baseURL(),
 		MaxEventBytes: s.MaxEventBytes, MaxDiskBytes: s.MaxDiskBytes, MinFreeBytes: s.MinFreeBytes,
-		Grace: s.Grace, DrainDelay: s.DrainDelay, DeliveryTimeout: s.DeliveryTimeout, Profiling: s.Profiling,
+		Grace: s.Grace, DrainDelay: s.DrainDelay, DeliveryTimeout: s.DeliveryTimeout,
+		NoMetrics: !s.Metrics, Profiling: s.Profiling,
 		Source: func(string) (routing.Source, error) { return source, nil },
 		Fatal: func(msg string) {
 			log.Error("the dispatcher must stop: " + msg)
