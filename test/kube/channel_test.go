@@ -81,9 +81,13 @@ func TestChannel(t *testing.T) {
 	if !metav1.IsControlledBy(service, c) {
 		t.Errorf("the channel's Service is owned by %v; it must go when the channel goes", service.OwnerReferences)
 	}
-	if v := c.Annotations["messaging.knative.dev/subscribable"]; v != "v1" {
-		t.Errorf("the channel's annotation messaging.knative.dev/subscribable is %q, want v1", v)
-	}
+	eventually(t, func() error {
+		c, err := r.channels.Get(t.Context(), "jobs", metav1.GetOptions{})
+		if err == nil && c.Annotations["messaging.knative.dev/subscribable"] != "v1" {
+			err = fmt.Errorf("the channel's annotation messaging.knative.dev/subscribable is not v1: %v", c.Annotations)
+		}
+		return err
+	})
 	to := r.target(t, c.Status.Address)
 
 	// Ready is a promise to the subscribers as well.

@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -28,6 +29,8 @@ type program struct {
 
 	cmd    *exec.Cmd
 	exited chan struct{}
+	// killed is true if a test has ended it.
+	killed bool
 }
 
 func newProgram(dir, name, path string, args ...string) *program {
@@ -64,7 +67,7 @@ func (p *program) start() error {
 		return fmt.Errorf("starting %s: %w", p.name, err)
 	}
 	exited := make(chan struct{})
-	p.cmd, p.exited = cmd, exited
+	p.cmd, p.exited, p.killed = cmd, exited, false
 	go func() {
 		defer close(exited)
 		_ = cmd.Wait() // what it says is in ProcessState
@@ -101,15 +104,17 @@ func (p *program) kill() error {
 	if err := p.signal(syscall.SIGKILL); err != nil {
 		return err
 	}
+	p.killed = true
 	if p.cmd != nil {
 		<-p.exited
 	}
 	return nil
 }
 
-// stop ends it with SIGTERM. The error is nil if its exit code is 0.
+// stop ends it with SIGTERM. The error is nil if its exit code is 0, or if a
+// test has killed it.
 func (p *program) stop() error {
-	if p.cmd == nil {
+	if p.cmd == nil || p.killed {
 		return nil
 	}
 	if !p.running() {
@@ -140,14 +145,17 @@ func (p *program) waitLog(t testing.TB, text string) {
 	})
 }
 
-// tail returns the last lines of the log.
+// tail returns the last lines of the log, without those that a controller
+// writes of all that it does.
 func (p *program) tail(lines int) string {
 	text, err := os.ReadFile(p.log)
 	if err != nil {
 		return err.Error()
 	}
-	all := strings.SplitAfter(string(bytes.TrimSpace(text)), "\n")
-	return strings.Join(all[max(0, len(all)-lines):], "")
+	all := slices.DeleteFunc(strings.Split(string(text), "\n"), func(line string) bool {
+		return line == "" || strings.Contains(line, "Reconcile succeeded") || strings.Contains(line, "inalizer")
+	})
+	return strings.Join(all[max(0, len(all)-lines):], "\n")
 }
 
 // given are the ports that freeAddress has returned.

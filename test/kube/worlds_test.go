@@ -11,7 +11,7 @@ import (
 )
 
 // logLines is how much of a log is shown when something failed.
-const logLines = 100
+const logLines = 50
 
 // A worldSet is where tests get their worlds from.
 type worldSet struct {
@@ -81,7 +81,9 @@ func rough(t *testing.T) *world {
 	t.Parallel()
 	worlds.few <- struct{}{}
 	t.Cleanup(func() { <-worlds.few })
-	w, err := startWorld(context.Background(), filepath.Join(worlds.dir, t.Name()))
+	dir, err := os.MkdirTemp(worlds.dir, "rough-")
+	must(t, err)
+	w, err := startWorld(context.Background(), dir)
 	if w != nil {
 		t.Cleanup(func() {
 			if err := w.close(); err != nil {

@@ -23,7 +23,7 @@ func TestNothingIsWrittenWhenNothingChanged(t *testing.T) {
 	r.trigger("wrong", "orders", "http://example.com", func(tr *eventingv1.Trigger) {
 		tr.Spec.Filters = []eventingv1.SubscriptionsAPIFilter{{CESQL: "type = = 'x'"}}
 	})
-	r.waitTriggerSays("wrong", "SubscriptionReady", "", "")
+	r.waitTriggerSays("wrong", "SubscriptionReady", "NotServed", "type = = 'x'")
 	r.mustNotChange(r.versions())
 }
 
