@@ -79,7 +79,7 @@ func (p *plane) newAdmin() http.Handler {
 		DeadLetterStream:      dispatch.DeadLetterStream,
 		ParseDeadLetterStream: dispatch.ParseDeadLetterStream,
 		NotReady:              p.notReady,
-		Metrics:               p.metrics.Handler(),
+		Metrics:               p.shownMetrics(),
 	})
 	if !p.Profiling {
 		return api
@@ -91,6 +91,14 @@ func (p *plane) newAdmin() http.Handler {
 	mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
 	mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
 	return mux
+}
+
+// shownMetrics is what /metrics answers.
+func (p *plane) shownMetrics() http.Handler {
+	if p.NoMetrics {
+		return http.NotFoundHandler()
+	}
+	return p.metrics.Handler()
 }
 
 func (p *plane) notReady() []string {

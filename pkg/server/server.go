@@ -15,8 +15,8 @@ import (
 	"leat.dev/leat/pkg/routing"
 )
 
-// Options of a data plane. All fields but Status, BaseURL, DrainDelay and the
-// disk limits are required.
+// Options of a data plane. All fields but Status, BaseURL, DrainDelay, NoMetrics
+// and the disk limits are required.
 type Options struct {
 	Version string
 	Logger  *slog.Logger
@@ -43,6 +43,8 @@ type Options struct {
 	DrainDelay time.Duration
 	// DeliveryTimeout bounds one attempt of a route that says nothing.
 	DeliveryTimeout time.Duration
+	// NoMetrics hides /metrics.
+	NoMetrics bool
 	// Profiling shows /debug/pprof to operators.
 	Profiling bool
 	// Fatal is told why the store cannot go on. It must not return.
