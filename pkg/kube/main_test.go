@@ -20,6 +20,12 @@ func TestServes(t *testing.T) {
 		t.Errorf("ready is %d %s", code, body)
 	}
 	w.configMap("config-logging", "loglevel.leat-dispatcher", "debug")
+	if _, body := get("http://" + w.status + "/v1/served"); !strings.Contains(body, `"trigger/shop/billing/t1":{"fingerprint":`) {
+		t.Errorf("served is %s", body)
+	}
+	if code, body := get("http://" + w.status + "/metrics"); code != http.StatusOK || !strings.Contains(body, "leat_") {
+		t.Errorf("the metrics are %d %s", code, body)
+	}
 	n := 0
 	w.eventually("details of the table are logged", func() bool {
 		n++
@@ -110,6 +116,18 @@ func TestABadSettingStopsNothing(t *testing.T) {
 		_, body := get("http://" + line["admin"].(string) + "/v1/problems")
 		return !strings.Contains(body, "max-disk")
 	})
+}
+
+func TestNoMetrics(t *testing.T) {
+	w := newWorld(t)
+	w.configMap("config-observability", "metrics-protocol", "none")
+	w.start()
+	admin := w.serving()["admin"].(string)
+	for _, address := range []string{w.status, admin} {
+		if code, _ := get("http://" + address + "/metrics"); code != http.StatusNotFound {
+			t.Errorf("the metrics at %s are %d", address, code)
+		}
+	}
 }
 
 func TestMisuse(t *testing.T) {

@@ -55,6 +55,8 @@ type Options[T Object] struct {
 type Mirror[T Object] struct {
 	reflector *cache.Reflector
 	store     store[T]
+	// close waits for what the reflector does not wait for.
+	close func()
 }
 
 // New returns a Mirror that is empty until Run has read the objects.
@@ -76,6 +78,7 @@ func New[T Object, L runtime.Object](c Client[L], o Options[T]) *Mirror[T] {
 	}}
 	r := &reader[L]{client: c, selector: o.Selector,
 		health: health{kind: o.Kind, log: o.Log, tell: o.Unreadable}}
+	m.close = r.close
 	var expected T
 	m.reflector = cache.NewReflectorWithOptions(r, expected, &m.store, cache.ReflectorOptions{
 		Name: "leat", TypeDescription: o.Kind,
@@ -84,7 +87,10 @@ func New[T Object, L runtime.Object](c Client[L], o Options[T]) *Mirror[T] {
 }
 
 // Run reads and follows the objects until ctx ends. It is called once.
-func (m *Mirror[T]) Run(ctx context.Context) { m.reflector.RunWithContext(ctx) }
+func (m *Mirror[T]) Run(ctx context.Context) {
+	m.reflector.RunWithContext(ctx)
+	m.close()
+}
 
 // Loaded is closed once the objects have been read.
 func (m *Mirror[T]) Loaded() <-chan struct{} { return m.store.loaded }

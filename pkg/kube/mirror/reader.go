@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"sync"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -26,7 +27,34 @@ type reader[L runtime.Object] struct {
 	client   Client[L]
 	selector string
 	health   health
+
+	mu sync.Mutex
+	// under are the requests under way. The reflector does not wait for a list
+	// when it ends.
+	under  sync.WaitGroup
+	closed bool
 }
+
+// enter is false when no more requests are made.
+func (r *reader[L]) enter() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.closed {
+		return false
+	}
+	r.under.Add(1)
+	return true
+}
+
+// close waits for the requests under way, and lets no more begin.
+func (r *reader[L]) close() {
+	r.mu.Lock()
+	r.closed = true
+	r.mu.Unlock()
+	r.under.Wait()
+}
+
+var errClosed = errors.New("the mirror has ended")
 
 var _ interface {
 	cache.ListerWatcher
@@ -37,6 +65,10 @@ var _ interface {
 // any state, also with one from before this process began: an API server whose
 // cache lags behind. What is missing from that is not gone.
 func (r *reader[L]) ListWithContext(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
+	if !r.enter() {
+		return nil, errClosed
+	}
+	defer r.under.Done()
 	if o.ResourceVersion == "0" {
 		o.ResourceVersion = ""
 	}
@@ -46,6 +78,10 @@ func (r *reader[L]) ListWithContext(ctx context.Context, o metav1.ListOptions) (
 
 // WatchWithContext begins a watch.
 func (r *reader[L]) WatchWithContext(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) {
+	if !r.enter() {
+		return nil, errClosed
+	}
+	defer r.under.Done()
 	o.FieldSelector = r.selector
 	return insist(ctx, &r.health, func() (watch.Interface, error) { return r.client.Watch(ctx, o) })
 }
