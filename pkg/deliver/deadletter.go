@@ -28,7 +28,7 @@ func SetErrorAttributes(e *cloudevent.Event, dest string, o Outcome) {
 	case o.ReplyErr != nil:
 		code, data = http.StatusBadGateway, []byte(o.ReplyErr.Error())
 	}
-	e.Set("knativeerrordest", withoutUser(dest))
+	e.Set("knativeerrordest", WithoutUser(dest))
 	e.SetInt("knativeerrorcode", int32(code))
 	e.Delete("knativeerrordata")
 	if len(data) > 0 {
@@ -36,12 +36,14 @@ func SetErrorAttributes(e *cloudevent.Event, dest string, o Outcome) {
 	}
 }
 
-func withoutUser(dest string) string {
+// WithoutUser is the address of a destination as it may be shown: without the
+// user and password that it may have.
+func WithoutUser(dest string) string {
 	if !strings.Contains(dest, "@") {
 		return dest
 	}
 	u, err := url.Parse(dest)
-	if err != nil {
+	if err != nil || u.Opaque != "" {
 		return ""
 	}
 	u.User = nil

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -100,6 +101,9 @@ func parseURL(s string) (*url.URL, error) {
 	if err != nil {
 		// The error of url.Parse shows the URL, with its password.
 		return nil, errors.New("the address of the destination is no URL")
+	}
+	if strings.Contains(u.Opaque, "@") { // user:password@host, in which Redacted sees no password
+		return nil, errors.New("the address of the destination must begin with http:// or https:// and a host")
 	}
 	if u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
 		return nil, fmt.Errorf("the address %q must begin with http:// or https:// and a host", u.Redacted())

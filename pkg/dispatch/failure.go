@@ -24,7 +24,9 @@ type failure struct {
 	// event is the reply that could not be handed on; nil means the stored
 	// event itself.
 	event *cloudevent.Event
-	dest  string
+	// dest is the address that failed, without a user: it goes into events and
+	// is shown.
+	dest string
 	// outcome is of the last attempt at dest; nil when it is not known any more.
 	outcome *deliver.Outcome
 	// tries is how often the dead letter sink has refused it.
@@ -33,7 +35,7 @@ type failure struct {
 
 // newFailure describes an attempt at dest that failed.
 func newFailure(dest string, o deliver.Outcome) failure {
-	return failure{dest: dest, outcome: &o}
+	return failure{dest: deliver.WithoutUser(dest), outcome: &o}
 }
 
 // mark writes the failure into the event's attributes, in place of what an

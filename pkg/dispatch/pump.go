@@ -155,7 +155,7 @@ func (p *pump) sift(b *bound, d engine.Delivery) (cloudevent.Event, bool) {
 func (p *pump) serve(c *crew, b *bound, d engine.Delivery, e *cloudevent.Event, started time.Time) {
 	f, failed := p.memory.take(d.Seq)
 	if !failed && d.Attempt > b.route.Delivery.Retry {
-		f, failed = failure{dest: b.first.URL, tries: d.Attempt - b.route.Delivery.Retry}, true
+		f, failed = failure{dest: deliver.WithoutUser(b.first.URL), tries: d.Attempt - b.route.Delivery.Retry}, true
 	}
 	if failed {
 		p.bury(b, d, e, f)

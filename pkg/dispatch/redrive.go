@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"leat.dev/leat/pkg/cloudevent"
+	"leat.dev/leat/pkg/deliver"
 	"leat.dev/leat/pkg/engine"
 	"leat.dev/leat/pkg/routing"
 )
@@ -137,7 +138,7 @@ func (r *redrive) attempt(ctx context.Context, e cloudevent.Event) result {
 	failedAt, _ := e.Get(errorDest)
 	unmark(&e)
 	last := b.route.Delivery.Retry
-	if b.second != nil && failedAt == b.second.URL && failedAt != b.first.URL {
+	if b.second != nil && failedAt == deliver.WithoutUser(b.second.URL) && failedAt != deliver.WithoutUser(b.first.URL) {
 		return r.courier.forward(ctx, b, last, hopsAfter(&e), &e)
 	}
 	return r.courier.try(ctx, b, last, e, time.Now())

@@ -2,6 +2,7 @@ package build
 
 import (
 	"net/url"
+	"strings"
 
 	"k8s.io/utils/ptr"
 	"knative.dev/pkg/apis"
@@ -19,6 +20,9 @@ func destination(uri *apis.URL, caCerts, audience *string) (dest *routing.Destin
 		return nil, notResolved
 	}
 	u := uri.URL()
+	if strings.Contains(u.Opaque, "@") { // user:password@host, in which Redacted sees no password
+		return nil, "its URI must be absolute, with http or https and a host"
+	}
 	if (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
 		return nil, "its URI is " + quote(u.Redacted()) + ", but must be absolute, with http or https and a host"
 	}
