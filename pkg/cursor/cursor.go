@@ -68,7 +68,9 @@ type Cursor struct {
 	// or parked, the others wait behind each other in the order of their seqs.
 	lanes    map[uint64]*entry
 	inFlight int
-	parked   int
+	// again are those in flight that are not the first attempt.
+	again  int
+	parked int
 
 	dirty []*entry
 	gone  []uint64
@@ -94,6 +96,9 @@ func (c *Cursor) Floor() uint64 {
 
 // InFlight is the number of deliveries handed out.
 func (c *Cursor) InFlight() int { return c.inFlight }
+
+// Again is the number of deliveries handed out that were tried before.
+func (c *Cursor) Again() int { return c.again }
 
 // Parked is the number of retries that wait for their time.
 func (c *Cursor) Parked() int { return c.parked }
@@ -133,17 +138,20 @@ func (c *Cursor) TakeDue(now int64) (seq uint64, attempt int, ok bool) {
 	e := heap.Pop(&c.due).(*entry)
 	c.parked--
 	c.inFlight++
+	if e.attempt > 0 {
+		c.again++
+	}
 	e.state = inFlight
 	c.touch(e)
 	return e.seq, e.attempt, true
 }
 
-// NextDue is when TakeDue has something again.
-func (c *Cursor) NextDue() (at int64, ok bool) {
+// NextDue is when TakeDue has something again, and which attempt that is.
+func (c *Cursor) NextDue() (at int64, attempt int, ok bool) {
 	if len(c.due) == 0 {
-		return 0, false
+		return 0, 0, false
 	}
-	return c.due[0].due, true
+	return c.due[0].due, c.due[0].attempt, true
 }
 
 // Settle ends a delivery for good.
@@ -152,7 +160,7 @@ func (c *Cursor) Settle(seq uint64) error {
 	if err != nil {
 		return err
 	}
-	c.inFlight--
+	c.land(e)
 	c.unlink(e)
 	c.freeLane(e)
 	if e.saved {
@@ -173,9 +181,10 @@ func (c *Cursor) Park(seq uint64, now, after int64) error {
 	if err != nil {
 		return err
 	}
+	c.land(e)
 	e.attempt++
 	after = min(max(after, 0), Forever)
-	c.park(e, now+after, after)
+	c.toParked(e, now+after, after)
 	return nil
 }
 
@@ -185,7 +194,8 @@ func (c *Cursor) Release(seq uint64) error {
 	if err != nil {
 		return err
 	}
-	c.park(e, 0, 0)
+	c.land(e)
+	c.toParked(e, 0, 0)
 	return nil
 }
 
@@ -193,7 +203,8 @@ func (c *Cursor) Release(seq uint64) error {
 func (c *Cursor) ReleaseAll() {
 	for e := c.first; e != nil; e = e.next {
 		if e.state == inFlight {
-			c.park(e, 0, 0)
+			c.land(e)
+			c.toParked(e, 0, 0)
 		}
 	}
 }
@@ -209,10 +220,12 @@ func (c *Cursor) flying(seq uint64) (*entry, error) {
 	return e, nil
 }
 
-// park moves an entry that is in flight.
-func (c *Cursor) park(e *entry, due, after int64) {
+// land takes an entry out of those in flight.
+func (c *Cursor) land(e *entry) {
 	c.inFlight--
-	c.toParked(e, due, after)
+	if e.attempt > 0 {
+		c.again--
+	}
 }
 
 func (c *Cursor) toParked(e *entry, due, after int64) {

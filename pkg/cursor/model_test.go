@@ -144,16 +144,25 @@ func (m *model) compare(c *Cursor) error {
 	if !maps.Equal(got, want) {
 		return fmt.Errorf("unsettled are\n%v, want\n%v", got, want)
 	}
-	_, due, ok := m.nextDue()
-	gotDue, gotOK := c.NextDue()
+	again := 0
+	for _, r := range m.rows {
+		if r.state == inFlight && r.attempt > 0 {
+			again++
+		}
+	}
+	if c.Again() != again {
+		return fmt.Errorf("%d in flight were tried before, want %d", c.Again(), again)
+	}
+	dueSeq, due, ok := m.nextDue()
+	gotDue, gotAttempt, gotOK := c.NextDue()
 	switch {
 	case c.Next() != m.next, c.Floor() != m.floor(), c.Unsettled() != len(m.rows),
 		c.InFlight() != m.count(inFlight), c.Parked() != m.count(parked):
 		return fmt.Errorf("next %d floor %d unsettled %d in flight %d parked %d, want %d %d %d %d %d",
 			c.Next(), c.Floor(), c.Unsettled(), c.InFlight(), c.Parked(),
 			m.next, m.floor(), len(m.rows), m.count(inFlight), m.count(parked))
-	case gotOK != ok || ok && gotDue != due:
-		return fmt.Errorf("next due is %d %v, want %d %v", gotDue, gotOK, due, ok)
+	case gotOK != ok || ok && (gotDue != due || gotAttempt != m.rows[dueSeq].attempt):
+		return fmt.Errorf("next due is %d, attempt %d, %v, want %d, %d, %v", gotDue, gotAttempt, gotOK, due, m.rows[dueSeq].attempt, ok)
 	case c.Floor() > c.Next():
 		return fmt.Errorf("BUG: invariant 4: floor %d above next %d", c.Floor(), c.Next())
 	}

@@ -172,9 +172,12 @@ func (c *fakeConsumer) pick() (seq engine.Seq, wait time.Duration) {
 		return 0, wait
 	}
 	busy := map[string]bool{}
+	again := 0
 	for seq := range c.inFlight {
 		busy[c.stream.keys[seq-1]] = true
+		again += min(c.attempts[seq], 1)
 	}
+	full := again >= c.spec.MaxInFlight-c.spec.MaxInFlight/4
 	for i := range c.stream.records {
 		seq := engine.Seq(i + 1)
 		if seq <= c.start || c.settled[seq] || c.inFlight[seq] {
@@ -182,7 +185,7 @@ func (c *fakeConsumer) pick() (seq engine.Seq, wait time.Duration) {
 		}
 		key := c.stream.keys[i]
 		left := time.Until(c.parked[seq])
-		if left <= 0 && !(c.spec.Ordered && busy[key]) {
+		if left <= 0 && !(c.spec.Ordered && busy[key]) && !(full && c.attempts[seq] > 0) {
 			return seq, 0
 		}
 		busy[key] = true

@@ -161,7 +161,8 @@ type Delivery struct {
 type Consumer interface {
 	// Next blocks until there is a delivery, ctx ends or the consumer is closed
 	// (ErrClosed). At most MaxInFlight deliveries are unsettled; parked retries
-	// hold no slot.
+	// hold no slot, and when they are due they get three quarters of the slots at
+	// most, so that attempts which hang do not keep new records waiting.
 	Next(ctx context.Context) (Delivery, error)
 	// Ack settles a delivery.
 	Ack(ctx context.Context, seq Seq) error

@@ -167,11 +167,22 @@ func (h *handle) wait(ctx context.Context, untilDue time.Duration) error {
 // untilDue is the time until a parked retry is due, negative if there is none
 // or no slot for it.
 func (c *consumer) untilDue() time.Duration {
-	at, ok := c.cur.NextDue()
-	if !ok || c.cur.InFlight() >= c.spec.MaxInFlight {
+	at, _, ok := c.cur.NextDue()
+	if !ok || c.cur.InFlight() >= c.spec.MaxInFlight || !c.mayRetry() {
 		return -1
 	}
 	return max(0, time.Duration(at-c.stream.engine.clock.now()))
+}
+
+// retrySlots is how many slots retries may have at once. A quarter, unless
+// there are fewer than four, is for events that were not tried before: those
+// whose attempts hang for long must not have every slot whenever they are due.
+func (c *consumer) retrySlots() int { return c.spec.MaxInFlight - c.spec.MaxInFlight/4 }
+
+// mayRetry says whether there is a slot for what is due next.
+func (c *consumer) mayRetry() bool {
+	_, attempt, ok := c.cur.NextDue()
+	return ok && (attempt == 0 || c.cur.Again() < c.retrySlots())
 }
 
 // found is what take came upon.
@@ -190,8 +201,10 @@ func (c *consumer) take() (engine.Delivery, found, error) {
 	if c.cur.InFlight() >= c.spec.MaxInFlight {
 		return engine.Delivery{}, nothing, nil
 	}
-	if seq, attempt, ok := c.cur.TakeDue(c.stream.engine.clock.now()); ok {
-		return c.retake(seq, attempt)
+	if c.mayRetry() {
+		if seq, attempt, ok := c.cur.TakeDue(c.stream.engine.clock.now()); ok {
+			return c.retake(seq, attempt)
+		}
 	}
 	if len(c.ahead) == 0 {
 		if more, err := c.fetch(); err != nil || !more {
@@ -277,7 +290,7 @@ func (h *handle) settled(f func(*cursor.Cursor) error) error {
 		c.mu.Unlock()
 		return engine.ErrClosed
 	}
-	wasFull := c.cur.InFlight() >= c.spec.MaxInFlight || c.cur.Unsettled() >= maxUnsettled
+	wasFull := c.cur.InFlight() >= c.spec.MaxInFlight || c.cur.Unsettled() >= maxUnsettled || c.cur.Again() >= c.retrySlots()
 	parked := c.cur.Parked()
 	err := f(c.cur)
 	wake := wasFull || c.cur.Parked() != parked
