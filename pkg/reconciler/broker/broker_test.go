@@ -410,12 +410,12 @@ func TestDeletionOfBroker(t *testing.T) {
 		}}},
 		{plane: stored(served.Serving, ""), Row: rt.Row{Again: 30 * time.Second, Unsettled: true, TableRow: rtesting.TableRow{
 			Name: "that takes long is told of", Objects: objects(deleted(time.Hour)),
-			WantEvents: []string{"Warning FinalizingWaits The deletion waits: its events are being deleted by the data plane."},
+			WantEvents: []string{"Warning FinalizingWaits The deletion waits until the data plane has deleted its events."},
 		}}},
 		{plane: stored(served.Away, "no route to host"), Row: rt.Row{Again: 30 * time.Second, Unsettled: true, TableRow: rtesting.TableRow{
 			Name: "while the data plane is away says so", Objects: objects(deleted(time.Hour)),
-			WantEvents: []string{"Warning FinalizingWaits The deletion waits: the data plane, which holds its events, " +
-				"does not answer: no route to host."},
+			WantEvents: []string{"Warning FinalizingWaits The deletion waits until the data plane has deleted its events. " +
+				"no route to host"},
 		}}},
 	} {
 		r.run(t)

@@ -284,8 +284,8 @@ func TestDeletionOfChannel(t *testing.T) {
 		{plane: dataplanetest.All(served.Away, "no answer"), Row: rt.Row{Unsettled: true, TableRow: rtesting.TableRow{
 			Name:    "says why it takes long",
 			Objects: objects(channel(reconciled(), deleted(time.Minute)), alias()),
-			WantEvents: []string{"Warning FinalizingWaits The deletion waits: " +
-				"the data plane, which holds its events, does not answer: no answer."},
+			WantEvents: []string{"Warning FinalizingWaits The deletion waits until the data plane has deleted its events. " +
+				"no answer"},
 			WantErr: true,
 		}}},
 		{plane: gone, Row: rt.Row{Unsettled: true, TableRow: rtesting.TableRow{

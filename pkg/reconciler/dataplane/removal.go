@@ -1,6 +1,7 @@
 package dataplane
 
 import (
+	"cmp"
 	"context"
 	"sync"
 	"time"
@@ -43,17 +44,14 @@ func (r *Removal) Await(ctx context.Context, asker served.Asker, object Object, 
 		r.tell(uid, false)
 		return nil
 	}
-	why := "its events are being deleted by the data plane"
+	why := "The deletion waits until the data plane has deleted its events."
 	if v := asker.Stream(name, string(uid)); v.State == served.Away {
-		why = "the data plane, which holds its events, does not answer"
-		if v.Reason != "" {
-			why += ": " + v.Reason
-		}
+		why += " " + cmp.Or(v.Reason, "The data plane does not answer.")
 	}
-	logging.FromContext(ctx).Infof("The deletion of %s waits: %s", name, why)
+	logging.FromContext(ctx).Infow(why, "stream", name.String())
 	if deleted := object.GetDeletionTimestamp(); time.Since(deleted.Time) > patience && r.tell(uid, true) {
 		if recorder := controller.GetEventRecorder(ctx); recorder != nil {
-			recorder.Eventf(object, corev1.EventTypeWarning, ReasonWaiting, "The deletion waits: %s.", why)
+			recorder.Event(object, corev1.EventTypeWarning, ReasonWaiting, why)
 		}
 	}
 	return controller.NewRequeueAfter(askAgain)
