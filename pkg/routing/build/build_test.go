@@ -94,8 +94,27 @@ func TestTriggerAcrossNamespaces(t *testing.T) {
 	if len(problems) != 0 {
 		t.Fatal(problems)
 	}
-	if r := onlyRoute(t, all, brokerName("main")); r.ID != "trigger/bank/a" {
-		t.Errorf("the route is %s", r.ID)
+	if r := onlyRoute(t, all, brokerName("main")); r.ID != "trigger/bank/a" || r.Unresolved != "" {
+		t.Errorf("the route is %s, unresolved: %s", r.ID, r.Unresolved)
+	}
+}
+
+// A route that is not in the table loses its place: turning the feature off and
+// on, or losing its ConfigMap for a moment, must not cost events.
+func TestTriggerAcrossNamespacesKeepsItsPlace(t *testing.T) {
+	tr := trigger("a", func(tr *eventingv1.Trigger) {
+		tr.Namespace = "bank"
+		tr.Spec.Broker = ""
+		tr.Spec.BrokerRef = &duckv1.KReference{Namespace: "shop", Name: "main"}
+	})
+	all, problems := build.Streams(build.Input{
+		Brokers: []*eventingv1.Broker{broker("main")}, Triggers: []*eventingv1.Trigger{tr},
+	}, build.Options{})
+	if r := onlyRoute(t, all, brokerName("main")); r.ID != "trigger/bank/a" || !strings.Contains(r.Unresolved, "not enabled") {
+		t.Errorf("the route is %s, unresolved: %s", r.ID, r.Unresolved)
+	}
+	if len(problems) != 1 || !strings.Contains(problems[0].Reason, "not enabled") {
+		t.Errorf("the problems are %v", problems)
 	}
 }
 

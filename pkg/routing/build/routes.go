@@ -46,17 +46,9 @@ func (b *builder) trigger(t *eventingv1.Trigger) {
 	if b.others[r.Stream] {
 		return
 	}
-	if r.Stream.Namespace != t.Namespace && !b.opts.CrossNamespace {
-		b.problem(r.String(), "spec.brokerRef names a Broker of another namespace, %s, which is not enabled", quote(r.Stream.Namespace))
-		return
-	}
-	p := b.parents[r.Stream]
-	if p == nil && b.leaving[r.Stream] {
-		b.problem(r.String(), "Broker %s/%s is being deleted", r.Stream.Namespace, r.Stream.Name)
-		return
-	}
+	p, without := b.brokerFor(r)
 	if p == nil {
-		b.problem(r.String(), "Broker %s/%s does not exist", r.Stream.Namespace, r.Stream.Name)
+		b.problem(r.String(), "%s", without)
 		return
 	}
 	b.options(r.String(), t.Annotations, p.options).set(r)
@@ -65,11 +57,27 @@ func (b *builder) trigger(t *eventingv1.Trigger) {
 		missing = cmp.Or(message(&t.Status, eventingv1.TriggerConditionSubscriberResolved), missing)
 	}
 	r.Subscriber = dest
-	r.Unresolved = unresolved("the subscriber", missing)
+	r.Unresolved = cmp.Or(without, unresolved("the subscriber", missing))
 	own := deadLetterSink(t.Spec.Delivery, t.Status.DeliveryStatus,
 		message(&t.Status, eventingv1.TriggerConditionDeadLetterSinkResolved))
 	b.deliver(r, t.Spec.Delivery, own, p)
 	b.add(p, r)
+}
+
+// brokerFor is the Broker that a Trigger's route reads, and why it gets no
+// events from it. A Broker of another namespace is there even while the feature
+// is off, so that the Trigger keeps its place when somebody turns it off and on.
+func (b *builder) brokerFor(r *routing.Route) (p *parent, without string) {
+	p = b.parents[r.Stream]
+	switch {
+	case r.Stream.Namespace != r.Namespace && !b.opts.CrossNamespace:
+		return p, fmt.Sprintf("spec.brokerRef names a Broker of another namespace, %s, which is not enabled", quote(r.Stream.Namespace))
+	case p != nil:
+		return p, ""
+	case b.leaving[r.Stream]:
+		return nil, fmt.Sprintf("Broker %s/%s is being deleted", r.Stream.Namespace, r.Stream.Name)
+	}
+	return nil, fmt.Sprintf("Broker %s/%s does not exist", r.Stream.Namespace, r.Stream.Name)
 }
 
 // BrokerOf is the stream of the Broker whose events a Trigger gets, whether
