@@ -124,8 +124,10 @@ var rooms = map[string]room{
 		"served":  "it answers like a data plane",
 	},
 	"reconciler/reconcilertest": {
-		"apis/messaging/v1alpha1": "its worlds have LeatChannels",
-		client:                    "the clients of those",
+		"apis/messaging/v1alpha1":            "its worlds have LeatChannels",
+		client:                               "the clients of those",
+		"reconciler/dataplane":               "controllers are made with a link",
+		"reconciler/dataplane/dataplanetest": "that link leads to a plane of the test's own",
 	},
 	"reconciler/broker": {
 		"reconciler/dataplane": "the link to the data plane, and what a status tells of it",

@@ -1,7 +1,6 @@
 package channel
 
 import (
-	"context"
 	"slices"
 	"testing"
 
@@ -10,14 +9,10 @@ import (
 	eventingclient "knative.dev/eventing/pkg/client/injection/client"
 	"knative.dev/pkg/apis"
 	kubeclient "knative.dev/pkg/client/injection/kube/client"
-	"knative.dev/pkg/configmap"
-	"knative.dev/pkg/controller"
-	rtesting "knative.dev/pkg/reconciler/testing"
 
 	"leat.dev/leat/pkg/apis/messaging/v1alpha1"
 	leatclient "leat.dev/leat/pkg/client/injection/client"
 	channelinformer "leat.dev/leat/pkg/client/injection/informers/messaging/v1alpha1/leatchannel"
-	"leat.dev/leat/pkg/reconciler/dataplane/dataplanetest"
 	rt "leat.dev/leat/pkg/reconciler/reconcilertest"
 	"leat.dev/leat/pkg/routing"
 	"leat.dev/leat/pkg/routing/build"
@@ -33,26 +28,11 @@ import (
 	_ "leat.dev/leat/pkg/client/injection/informers/messaging/v1alpha1/leatchannel/fake"
 )
 
-// running is a controller whose workers do not run, so that its queue can be
-// looked into.
-type running struct {
-	*controller.Impl
-	ctx   context.Context
-	plane *dataplanetest.Plane
-	cmw   *configmap.ManualWatcher
-}
+type running struct{ rt.Running }
 
 func start(t *testing.T) running {
 	t.Helper()
-	ctx, cancel, informers := rtesting.SetupFakeContextWithCancel(t)
-	r := running{ctx: ctx, plane: &dataplanetest.Plane{}, cmw: &configmap.ManualWatcher{Namespace: "knative-testing"}}
-	r.Impl = NewController(r.plane)(ctx, r.cmw)
-	wait, err := rtesting.RunAndSyncInformers(ctx, informers...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { cancel(); wait() })
-	return r
+	return running{rt.Start(t, NewController)}
 }
 
 // create makes a channel, and takes it from the queue.
@@ -60,21 +40,14 @@ func (r running) create(t *testing.T, namespace, name string, edits ...func(*v1a
 	t.Helper()
 	c := channel(edits...)
 	c.Namespace, c.Name = namespace, name
-	if _, err := leatclient.Get(r.ctx).MessagingV1alpha1().LeatChannels(namespace).Create(r.ctx, c, metav1.CreateOptions{}); err != nil {
+	if _, err := leatclient.Get(r.Ctx).MessagingV1alpha1().LeatChannels(namespace).Create(r.Ctx, c, metav1.CreateOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	rt.Eventually(t, "the channel is in the cache", func() bool {
-		_, ok, _ := channelinformer.Get(r.ctx).Informer().GetStore().Get(c)
+		_, ok, _ := channelinformer.Get(r.Ctx).Informer().GetStore().Get(c)
 		return ok
 	})
-	r.expect(t, "a channel", namespace+"/"+name)
-}
-
-func (r running) expect(t *testing.T, what string, want ...string) {
-	t.Helper()
-	if got := rt.Queued(t, r.Impl, len(want)); !slices.Equal(got, want) {
-		t.Errorf("%s enqueues %q, want %q", what, got, want)
-	}
+	r.Expect(t, "a channel", namespace+"/"+name)
 }
 
 func must(t *testing.T, err error) {
@@ -92,7 +65,7 @@ func TestDataPlaneMakesTheControllerLookAtAChannel(t *testing.T) {
 	stream := func(kind routing.Kind, namespace, name string) routing.StreamName {
 		return routing.StreamName{Kind: kind, Namespace: namespace, Name: name}
 	}
-	r.plane.Change(served.Change{
+	r.Plane.Change(served.Change{
 		Streams: []routing.StreamName{stream(routing.Broker, ns, "a"), stream(routing.Channel, ns, "b")},
 		Removed: []routing.StreamName{stream(routing.Channel, "hub", "gone")},
 		Routes: []served.RouteRef{
@@ -100,30 +73,30 @@ func TestDataPlaneMakesTheControllerLookAtAChannel(t *testing.T) {
 			{Stream: stream(routing.Broker, "hub", "a"), ID: "trigger/hub/x/uid"},
 		},
 	})
-	r.expect(t, "a stream, a route and a removal", "hub/gone", "shop/a", "shop/b")
-	r.plane.Change(served.Change{All: true})
-	r.expect(t, "a data plane that comes or goes", "hub/a", "shop/a", "shop/b")
-	r.cmw.OnChange(rt.ConfigMap("knative-testing", "config-features", map[string]string{"transport-encryption": "strict"}))
-	r.expect(t, "a change of config-features", "hub/a", "shop/a", "shop/b")
+	r.Expect(t, "a stream, a route and a removal", "hub/gone", "shop/a", "shop/b")
+	r.Plane.Change(served.Change{All: true})
+	r.Expect(t, "a data plane that comes or goes", "hub/a", "shop/a", "shop/b")
+	r.Config.OnChange(rt.ConfigMap("knative-testing", "config-features", map[string]string{"transport-encryption": "strict"}))
+	r.Expect(t, "a change of config-features", "hub/a", "shop/a", "shop/b")
 }
 
 func TestServiceMakesTheControllerLookAtItsChannel(t *testing.T) {
 	r := start(t)
 	r.create(t, ns, "jobs")
 	r.create(t, "hub", "jobs")
-	services := kubeclient.Get(r.ctx).CoreV1().Services(ns)
+	services := kubeclient.Get(r.Ctx).CoreV1().Services(ns)
 	foreign := rt.Service(ns, "jobs-kn-channel")
-	_, err := services.Create(r.ctx, foreign, metav1.CreateOptions{})
+	_, err := services.Create(r.Ctx, foreign, metav1.CreateOptions{})
 	must(t, err)
-	r.expect(t, "a Service of its name", "shop/jobs")
-	_, err = services.Create(r.ctx, rt.Service(ns, "jobs"), metav1.CreateOptions{})
+	r.Expect(t, "a Service of its name", "shop/jobs")
+	_, err = services.Create(r.Ctx, rt.Service(ns, "jobs"), metav1.CreateOptions{})
 	must(t, err)
 	foreign.Spec.ExternalName = "elsewhere"
-	_, err = services.Update(r.ctx, foreign, metav1.UpdateOptions{})
+	_, err = services.Update(r.Ctx, foreign, metav1.UpdateOptions{})
 	must(t, err)
-	r.expect(t, "an update of it", "shop/jobs")
-	must(t, services.Delete(r.ctx, foreign.Name, metav1.DeleteOptions{}))
-	r.expect(t, "its end", "shop/jobs")
+	r.Expect(t, "an update of it", "shop/jobs")
+	must(t, services.Delete(r.Ctx, foreign.Name, metav1.DeleteOptions{}))
+	r.Expect(t, "its end", "shop/jobs")
 }
 
 func TestSubscriptionMakesTheControllerLookAtItsChannels(t *testing.T) {
@@ -131,22 +104,22 @@ func TestSubscriptionMakesTheControllerLookAtItsChannels(t *testing.T) {
 	r.create(t, ns, "jobs", subscribed("a"))
 	r.create(t, "hub", "jobs", subscribed("b", func(s *spec) { s.UID = "" }))
 	r.create(t, "hub", "other", subscribed("a"))
-	shop := eventingclient.Get(r.ctx).MessagingV1().Subscriptions(ns)
-	_, err := shop.Create(r.ctx, subscription("b"), metav1.CreateOptions{})
+	shop := eventingclient.Get(r.Ctx).MessagingV1().Subscriptions(ns)
+	_, err := shop.Create(r.Ctx, subscription("b"), metav1.CreateOptions{})
 	must(t, err)
-	a, err := shop.Create(r.ctx, subscription("a"), metav1.CreateOptions{})
+	a, err := shop.Create(r.Ctx, subscription("a"), metav1.CreateOptions{})
 	must(t, err)
-	r.expect(t, "a Subscription", "hub/other", "shop/jobs")
+	r.Expect(t, "a Subscription", "hub/other", "shop/jobs")
 
 	b := subscription("b")
 	b.Namespace, b.UID = "hub", "another"
-	_, err = eventingclient.Get(r.ctx).MessagingV1().Subscriptions("hub").Create(r.ctx, b, metav1.CreateOptions{})
+	_, err = eventingclient.Get(r.Ctx).MessagingV1().Subscriptions("hub").Create(r.Ctx, b, metav1.CreateOptions{})
 	must(t, err)
-	r.expect(t, "a Subscription of a subscriber without a UID", "hub/jobs")
+	r.Expect(t, "a Subscription of a subscriber without a UID", "hub/jobs")
 
 	a.Status.PhysicalSubscription.SubscriberURI = apis.HTTP("a") // of no consequence
 	a.Status.MarkReferencesResolved()
-	a, err = shop.Update(r.ctx, a, metav1.UpdateOptions{})
+	a, err = shop.Update(r.Ctx, a, metav1.UpdateOptions{})
 	must(t, err)
 	for what, change := range map[string]func(){
 		"its spec":           func() { a.Generation++ },
@@ -154,12 +127,12 @@ func TestSubscriptionMakesTheControllerLookAtItsChannels(t *testing.T) {
 		"a broken reference": func() { a.Status.MarkReferencesNotResolved("No", "not there") },
 	} {
 		change()
-		a, err = shop.Update(r.ctx, a, metav1.UpdateOptions{})
+		a, err = shop.Update(r.Ctx, a, metav1.UpdateOptions{})
 		must(t, err)
-		r.expect(t, what, "hub/other", "shop/jobs")
+		r.Expect(t, what, "hub/other", "shop/jobs")
 	}
-	must(t, shop.Delete(r.ctx, "a", metav1.DeleteOptions{}))
-	r.expect(t, "its end", "hub/other", "shop/jobs")
+	must(t, shop.Delete(r.Ctx, "a", metav1.DeleteOptions{}))
+	r.Expect(t, "its end", "hub/other", "shop/jobs")
 }
 
 // What the reconciler finds a route by is what build wrote into its ID.

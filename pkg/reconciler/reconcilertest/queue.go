@@ -1,46 +1,84 @@
 package reconcilertest
 
 import (
+	"context"
 	"slices"
 	"testing"
 	"time"
 
+	"k8s.io/apimachinery/pkg/types"
+	"knative.dev/pkg/configmap"
 	"knative.dev/pkg/controller"
+	"knative.dev/pkg/injection"
+	"knative.dev/pkg/reconciler"
+	rtesting "knative.dev/pkg/reconciler/testing"
+
+	"leat.dev/leat/pkg/reconciler/dataplane"
+	"leat.dev/leat/pkg/reconciler/dataplane/dataplanetest"
 )
 
-// Queued takes n keys from a controller's queue and returns them in order. It
-// fails if there are fewer, or any more.
-func Queued(t *testing.T, impl *controller.Impl, n int) []string {
+// Running is a controller with informers, but without workers, so that its
+// queue can be looked into.
+type Running struct {
+	*controller.Impl
+	// Ctx has the fake clients and informers.
+	Ctx   context.Context
+	Plane *dataplanetest.Plane
+	// Config has the ConfigMaps of the system namespace.
+	Config *configmap.ManualWatcher
+}
+
+// Start makes a controller and stops it at the end of the test.
+func Start(t *testing.T, ctor func(dataplane.Link) injection.ControllerConstructor) Running {
+	t.Helper()
+	ctx, cancel, informers := rtesting.SetupFakeContextWithCancel(t)
+	r := Running{Ctx: ctx, Plane: &dataplanetest.Plane{}, Config: &configmap.ManualWatcher{Namespace: "knative-testing"}}
+	r.Impl = ctor(r.Plane)(ctx, r.Config)
+	wait, err := rtesting.RunAndSyncInformers(ctx, informers...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { cancel(); wait() })
+	return r
+}
+
+// Reconcile reconciles one object, as a leader.
+func (r Running) Reconcile(t *testing.T, key string) error {
+	t.Helper()
+	la, ok := r.Reconciler.(reconciler.LeaderAware)
+	if !ok {
+		t.Fatalf("%T knows no leader", r.Reconciler)
+	}
+	if err := la.Promote(reconciler.UniversalBucket(), func(reconciler.Bucket, types.NamespacedName) {}); err != nil {
+		t.Fatal(err)
+	}
+	return r.Reconciler.Reconcile(r.Ctx, key)
+}
+
+// Expect takes the keys want from the queue. It fails if there are others, or
+// more.
+func (r Running) Expect(t *testing.T, what string, want ...string) {
 	t.Helper()
 	keys := make(chan string)
 	go func() {
-		for range n {
-			key, shutdown := impl.WorkQueue().Get()
+		defer close(keys)
+		for range want {
+			key, shutdown := r.WorkQueue().Get()
 			if shutdown {
 				return
 			}
-			impl.WorkQueue().Done(key)
-			keys <- key.(interface{ String() string }).String()
+			r.WorkQueue().Done(key)
+			keys <- key.(types.NamespacedName).String()
 		}
-		close(keys)
 	}()
+	defer time.AfterFunc(10*time.Second, r.WorkQueue().ShutDown).Stop()
 	var got []string
-	deadline := time.After(10 * time.Second)
-	for {
-		select {
-		case key, more := <-keys:
-			if !more {
-				if rest := impl.WorkQueue().Len(); rest > 0 {
-					t.Errorf("after %q there are %d more keys in the queue", got, rest)
-				}
-				slices.Sort(got)
-				return got
-			}
-			got = append(got, key)
-		case <-deadline:
-			impl.WorkQueue().ShutDown()
-			t.Fatalf("only %q came, want %d keys", got, n)
-		}
+	for key := range keys {
+		got = append(got, key)
+	}
+	slices.Sort(got)
+	if rest := r.WorkQueue().Len(); !slices.Equal(got, want) || rest > 0 {
+		t.Errorf("%s enqueues %q and %d more, want %q", what, got, rest, want)
 	}
 }
 

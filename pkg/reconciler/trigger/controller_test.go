@@ -1,9 +1,7 @@
 package trigger
 
 import (
-	"context"
 	"fmt"
-	"slices"
 	"testing"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -12,12 +10,8 @@ import (
 	"knative.dev/eventing/pkg/client/injection/client"
 	brokerinformer "knative.dev/eventing/pkg/client/injection/informers/eventing/v1/broker"
 	triggerinformer "knative.dev/eventing/pkg/client/injection/informers/eventing/v1/trigger"
-	"knative.dev/pkg/configmap"
-	"knative.dev/pkg/controller"
 	"knative.dev/pkg/reconciler"
-	rtesting "knative.dev/pkg/reconciler/testing"
 
-	"leat.dev/leat/pkg/reconciler/dataplane/dataplanetest"
 	rt "leat.dev/leat/pkg/reconciler/reconcilertest"
 	"leat.dev/leat/pkg/routing"
 	"leat.dev/leat/pkg/routing/build"
@@ -32,35 +26,20 @@ import (
 	_ "knative.dev/pkg/injection/clients/dynamicclient/fake"
 )
 
-// running is a controller whose workers do not run, so that its queue can be
-// looked into.
-type running struct {
-	*controller.Impl
-	ctx   context.Context
-	plane *dataplanetest.Plane
-	cmw   *configmap.ManualWatcher
-}
+type running struct{ rt.Running }
 
 func start(t *testing.T) running {
 	t.Helper()
-	ctx, cancel, informers := rtesting.SetupFakeContextWithCancel(t)
-	r := running{ctx: ctx, plane: &dataplanetest.Plane{}, cmw: &configmap.ManualWatcher{Namespace: "knative-testing"}}
-	r.Impl = NewController(r.plane)(ctx, r.cmw)
-	wait, err := rtesting.RunAndSyncInformers(ctx, informers...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { cancel(); wait() })
-	return r
+	return running{rt.Start(t, NewController)}
 }
 
 func (r running) createBroker(t *testing.T, b *eventingv1.Broker) {
 	t.Helper()
-	if _, err := client.Get(r.ctx).EventingV1().Brokers(b.Namespace).Create(r.ctx, b, metav1.CreateOptions{}); err != nil {
+	if _, err := client.Get(r.Ctx).EventingV1().Brokers(b.Namespace).Create(r.Ctx, b, metav1.CreateOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	rt.Eventually(t, "the Broker is in the cache", func() bool {
-		_, ok, _ := brokerinformer.Get(r.ctx).Informer().GetStore().Get(b)
+		_, ok, _ := brokerinformer.Get(r.Ctx).Informer().GetStore().Get(b)
 		return ok
 	})
 }
@@ -68,15 +47,8 @@ func (r running) createBroker(t *testing.T, b *eventingv1.Broker) {
 func (r running) createTrigger(t *testing.T, namespace, name, broker string, edits ...func(*eventingv1.Trigger)) {
 	t.Helper()
 	trigger := rt.Trigger(namespace, name, broker, edits...)
-	if _, err := client.Get(r.ctx).EventingV1().Triggers(namespace).Create(r.ctx, trigger, metav1.CreateOptions{}); err != nil {
+	if _, err := client.Get(r.Ctx).EventingV1().Triggers(namespace).Create(r.Ctx, trigger, metav1.CreateOptions{}); err != nil {
 		t.Fatal(err)
-	}
-}
-
-func (r running) expect(t *testing.T, what string, want ...string) {
-	t.Helper()
-	if got := rt.Queued(t, r.Impl, len(want)); !slices.Equal(got, want) {
-		t.Errorf("%s enqueues %q, want %q", what, got, want)
 	}
 }
 
@@ -85,20 +57,20 @@ func TestWhatMakesTheControllerLookAtATrigger(t *testing.T) {
 	r.createBroker(t, rt.Broker(ns, "theirs", "", theirs))
 	r.createTrigger(t, ns, "of-theirs", "theirs")
 	r.createTrigger(t, ns, "a", "orders")
-	r.expect(t, "a Trigger without a Broker", "shop/a")
+	r.Expect(t, "a Trigger without a Broker", "shop/a")
 	r.createBroker(t, rt.Broker(ns, "orders", ""))
-	r.expect(t, "its Broker", "shop/a")
+	r.Expect(t, "its Broker", "shop/a")
 	r.createTrigger(t, ns, "b", "orders")
-	r.expect(t, "a Trigger", "shop/b")
+	r.Expect(t, "a Trigger", "shop/b")
 	r.createTrigger(t, "hub", "far", "", referring(ns))
-	r.expect(t, "a Trigger with a Broker of another namespace", "hub/far")
+	r.Expect(t, "a Trigger with a Broker of another namespace", "hub/far")
 	r.createTrigger(t, "hub", "near", "orders")
-	r.expect(t, "a Trigger with a Broker of the same name", "hub/near")
+	r.Expect(t, "a Trigger with a Broker of the same name", "hub/near")
 
 	stream := func(kind routing.Kind, name string) routing.StreamName {
 		return routing.StreamName{Kind: kind, Namespace: ns, Name: name}
 	}
-	r.plane.Change(served.Change{
+	r.Plane.Change(served.Change{
 		Streams: []routing.StreamName{stream(routing.Channel, "orders")},
 		Removed: []routing.StreamName{stream(routing.Broker, "orders")},
 		Routes: []served.RouteRef{
@@ -107,18 +79,18 @@ func TestWhatMakesTheControllerLookAtATrigger(t *testing.T) {
 			{Stream: stream(routing.Broker, "orders"), ID: "nonsense"},
 		},
 	})
-	r.expect(t, "a route", "shop/b")
-	r.plane.Change(served.Change{Streams: []routing.StreamName{stream(routing.Broker, "orders")}})
-	r.expect(t, "a stream", "hub/far", "shop/a", "shop/b")
-	r.plane.Change(served.Change{All: true})
-	r.expect(t, "a data plane that comes or goes", "hub/far", "hub/near", "shop/a", "shop/b")
-	r.cmw.OnChange(rt.ConfigMap("knative-testing", "config-features", map[string]string{"cross-namespace-event-links": "enabled"}))
-	r.expect(t, "a change of config-features", "hub/far", "hub/near", "shop/a", "shop/b")
+	r.Expect(t, "a route", "shop/b")
+	r.Plane.Change(served.Change{Streams: []routing.StreamName{stream(routing.Broker, "orders")}})
+	r.Expect(t, "a stream", "hub/far", "shop/a", "shop/b")
+	r.Plane.Change(served.Change{All: true})
+	r.Expect(t, "a data plane that comes or goes", "hub/far", "hub/near", "shop/a", "shop/b")
+	r.Config.OnChange(rt.ConfigMap("knative-testing", "config-features", map[string]string{"cross-namespace-event-links": "enabled"}))
+	r.Expect(t, "a change of config-features", "hub/far", "hub/near", "shop/a", "shop/b")
 
-	if err := client.Get(r.ctx).EventingV1().Brokers(ns).Delete(r.ctx, "orders", metav1.DeleteOptions{}); err != nil {
+	if err := client.Get(r.Ctx).EventingV1().Brokers(ns).Delete(r.Ctx, "orders", metav1.DeleteOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	r.expect(t, "the end of a Broker", "hub/far", "shop/a", "shop/b")
+	r.Expect(t, "the end of a Broker", "hub/far", "shop/a", "shop/b")
 }
 
 // What used to be ours comes through trackers still.
@@ -131,13 +103,13 @@ func TestControllerDoesNotTouchTriggersOfOtherClasses(t *testing.T) {
 		t.Fatal(err)
 	}
 	rt.Eventually(t, "the Trigger is in the cache", func() bool {
-		_, err := triggerinformer.Get(r.ctx).Lister().Triggers(ns).Get(name)
+		_, err := triggerinformer.Get(r.Ctx).Lister().Triggers(ns).Get(name)
 		return err == nil
 	})
-	if err := r.Reconciler.Reconcile(r.ctx, key); err != nil {
+	if err := r.Reconciler.Reconcile(r.Ctx, key); err != nil {
 		t.Fatal(err)
 	}
-	got, err := client.Get(r.ctx).EventingV1().Triggers(ns).Get(r.ctx, name, metav1.GetOptions{})
+	got, err := client.Get(r.Ctx).EventingV1().Triggers(ns).Get(r.Ctx, name, metav1.GetOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -158,9 +130,9 @@ func TestTriggersOfManyBrokers(t *testing.T) {
 			all = append(all, ns+"/"+name)
 		}
 	}
-	r.expect(t, "Triggers", all...)
+	r.Expect(t, "Triggers", all...)
 	r.createBroker(t, rt.Broker(ns, "broker-3", ""))
-	r.expect(t, "one of five Brokers", all[3*each:4*each]...)
+	r.Expect(t, "one of five Brokers", all[3*each:4*each]...)
 }
 
 func TestRouteObjectReadsWhatBuildWrites(t *testing.T) {
@@ -169,8 +141,8 @@ func TestRouteObjectReadsWhatBuildWrites(t *testing.T) {
 	r := start(t)
 	for name, stream := range streams {
 		for _, route := range stream.Routes {
-			r.plane.Change(served.Change{Routes: []served.RouteRef{{Stream: name, ID: route.ID}}})
+			r.Plane.Change(served.Change{Routes: []served.RouteRef{{Stream: name, ID: route.ID}}})
 		}
 	}
-	r.expect(t, "a route of build's", key)
+	r.Expect(t, "a route of build's", key)
 }
