@@ -11,15 +11,16 @@ import (
 // StreamState is what the admin address tells of a stream, as far as tests
 // look at it.
 type StreamState struct {
-	Kind      string       `json:"kind"`
-	Namespace string       `json:"namespace"`
-	Name      string       `json:"name"`
-	Gone      bool         `json:"gone"`
-	Head      uint64       `json:"head"`
-	Records   uint64       `json:"records"`
-	Lag       uint64       `json:"lag"`
-	Problem   string       `json:"problem"`
-	Routes    []RouteState `json:"routes"`
+	Kind       string       `json:"kind"`
+	Namespace  string       `json:"namespace"`
+	Name       string       `json:"name"`
+	Gone       bool         `json:"gone"`
+	Head       uint64       `json:"head"`
+	Records    uint64       `json:"records"`
+	RouteCount int          `json:"routeCount"`
+	Lag        uint64       `json:"lag"`
+	Problem    string       `json:"problem"`
+	Routes     []RouteState `json:"routes"`
 }
 
 // RouteState is what it tells of a route.

@@ -109,6 +109,12 @@ func TestChannel(t *testing.T) {
 
 	r.subscribe("jobs", spec[0])
 	r.waitChannel("jobs")
+	eventually(t, func() error {
+		if s, ok := r.stream("jobs"); !ok || s.RouteCount != 1 {
+			return fmt.Errorf("all subscribers but one were taken out of the spec, but the data plane has %+v", s)
+		}
+		return nil
+	})
 	to.send(t, "last")
 	subs[0].WaitEvent(t, "last")
 	r.waitSettled("jobs")
