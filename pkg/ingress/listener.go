@@ -54,6 +54,7 @@ func ConnState(c net.Conn, state http.ConnState) {
 	case http.StateIdle:
 		own.header.Store(0)
 		own.give()
+		own.served.Store(true)
 		own.active.Store(false)
 	}
 }
@@ -93,18 +94,23 @@ func (l *Listener) add(c *conn) bool {
 }
 
 // victim is a connection that serves no request, any one: where an attacker has
-// most of them, it is most likely one of the attacker's.
+// most of them, it is most likely one of the attacker's. One that has served
+// requests is likely to be wanted again, and goes last.
 func (l *Listener) victim() *conn {
+	var idle *conn
 	n := 0
 	for c := range l.conns {
 		if !c.active.Load() {
-			return c
+			if !c.served.Load() {
+				return c
+			}
+			idle = c
 		}
 		if n++; n == sample {
 			break
 		}
 	}
-	return nil
+	return idle
 }
 
 func (l *Listener) remove(c *conn) {
@@ -118,8 +124,8 @@ func (l *Listener) remove(c *conn) {
 type conn struct {
 	net.Conn
 	listener *Listener
-	// active is set while a request is served.
-	active atomic.Bool
+	// active is set while a request is served, served once one was.
+	active, served atomic.Bool
 	// header is how much was read since the last request.
 	header atomic.Int64
 	// taken is of the budget, until the request ends.

@@ -82,6 +82,42 @@ func TestIdleConnectionsMakeRoom(t *testing.T) {
 	eventually(t, "10 connections are open", func() bool { return listener.open() == 10 })
 }
 
+// Connections that never had a request go before those that had.
+func TestKeptConnectionsGoLast(t *testing.T) {
+	server, listener, _ := bounded(t, 10, nil)
+	var kept []net.Conn
+	for range 5 {
+		conn := dial(t, server)
+		kept = append(kept, conn)
+		if got := ask(t, conn, "/"); got != accepted {
+			t.Fatal(got)
+		}
+	}
+	eventually(t, "all are kept", func() bool {
+		listener.mu.Lock()
+		defer listener.mu.Unlock()
+		n := 0
+		for c := range listener.conns {
+			if c.served.Load() && !c.active.Load() {
+				n++
+			}
+		}
+		return n == 5
+	})
+	var last net.Conn
+	for range 100 {
+		last = dial(t, server)
+	}
+	if got := ask(t, last, "/"); got != accepted {
+		t.Errorf("the last of them: %s", got)
+	}
+	for i, conn := range kept {
+		if got := ask(t, conn, "/"); got != accepted {
+			t.Errorf("kept connection %d: %s", i, got)
+		}
+	}
+}
+
 // A connection with a request is not closed for a new one.
 func TestBusyConnectionsStay(t *testing.T) {
 	server, listener, release := bounded(t, 3, nil)
