@@ -196,9 +196,9 @@ func TestCreatedAgain(t *testing.T) {
 			s.mu.Unlock()
 			s.answer(http.StatusOK)
 			l.send(orders, "new")
-			l.eventually("the new event is delivered", func() bool { return slices.Contains(s.ids(), "new") })
+			l.eventually("the new event is delivered", func() bool { return slices.Contains(s.ids(), "new at /") })
 			l.eventually("it is a dead letter", func() bool { return l.deadLetters() == 1 })
-			if got := s.ids(); !slices.Equal(got, []string{"new"}) {
+			if got := s.ids(); !slices.Equal(got, []string{"new at /"}) {
 				t.Errorf("the new Broker delivered %q", got)
 			}
 		})
@@ -231,6 +231,8 @@ func TestRemovalUnderLoad(t *testing.T) {
 	var load sync.WaitGroup
 	var stop atomic.Bool
 	var taken, refused atomic.Int64
+	defer load.Wait()
+	defer stop.Store(true)
 	for i := range 8 {
 		load.Go(func() {
 			for n := 0; !stop.Load(); n++ {

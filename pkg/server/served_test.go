@@ -12,30 +12,36 @@ import (
 	"leat.dev/leat/pkg/served"
 )
 
-// Ready is true: what is shown as served gets an event that is sent right then.
+// Ready is true: what is shown as served gets an event that is sent right then,
+// however many are new at once, and the way that is shown.
 func TestServedIsDelivered(t *testing.T) {
+	const tables, each = 8, 50
 	l := begin(t, t.TempDir(), tableOf(orders, "u"))
-	all := subscribe(t, http.StatusOK)
+	first, then := subscribe(t, http.StatusOK), subscribe(t, http.StatusOK)
 	var routes []*routing.Route
-	for i := range 40 {
-		own := subscribe(t, http.StatusOK)
-		r := routeTo(own, orders, fmt.Sprintf("r%02d", i))
-		routes = append(routes, r)
+	for i := range tables {
+		routes = routes[:0:0]
+		for j := range (i + 1) * each {
+			r := routeTo(first, orders, fmt.Sprintf("r%03d", j))
+			r.Subscriber = &routing.Destination{URL: first.URL + "/" + r.Name}
+			routes = append(routes, r)
+		}
 		l.apply(tableOf(orders, "u", routes...))
-		l.awaitServed(r)
+		newest := routes[len(routes)-1]
+		l.awaitServed(newest)
 		id := fmt.Sprint(i)
 		l.send(orders, id)
-		l.eventually("event "+id+" is delivered", func() bool { return slices.Contains(own.ids(), id) })
+		l.eventually("event "+id+" is delivered", func() bool { return slices.Contains(first.ids(), id+" at /"+newest.Name) })
 
 		// A change is shown no earlier than it holds.
-		changed := *r
-		changed.Subscriber = &routing.Destination{URL: all.URL}
+		changed := *newest
+		changed.Subscriber = &routing.Destination{URL: then.URL}
 		routes[len(routes)-1] = &changed
 		l.apply(tableOf(orders, "u", routes...))
 		l.awaitServed(&changed)
 		l.send(orders, id+"-again")
-		l.eventually("event "+id+"-again is delivered", func() bool { return slices.Contains(all.ids(), id+"-again") })
-		if slices.Contains(own.ids(), id+"-again") {
+		l.eventually("event "+id+"-again is delivered", func() bool { return slices.Contains(then.ids(), id+"-again at /") })
+		if slices.Contains(first.ids(), id+"-again at /"+newest.Name) {
 			t.Fatalf("event %s-again went the way that was shown before", id)
 		}
 	}

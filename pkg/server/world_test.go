@@ -255,7 +255,8 @@ func (j *journal) find(msg string) map[string]string {
 	return nil
 }
 
-// subscriber records the IDs that it gets, and answers with a status.
+// subscriber records the IDs that it gets, with the paths, and answers with a
+// status.
 type subscriber struct {
 	*httptest.Server
 	mu     sync.Mutex
@@ -269,7 +270,7 @@ func subscribe(t *testing.T, status int) *subscriber {
 	s := &subscriber{status: status}
 	s.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s.mu.Lock()
-		s.got = append(s.got, r.Header.Get("Ce-Id"))
+		s.got = append(s.got, r.Header.Get("Ce-Id")+" at "+r.URL.Path)
 		status, hold := s.status, s.hold
 		s.mu.Unlock()
 		if hold != nil {
