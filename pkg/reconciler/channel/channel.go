@@ -40,6 +40,15 @@ var conditions = []apis.ConditionType{
 	v1alpha1.LeatChannelConditionDispatcherReady,
 }
 
+// announced are the conditions whose mistakes become events. Addressable has
+// none of its own.
+var announced = []apis.ConditionType{
+	v1alpha1.LeatChannelConditionDeadLetterSinkResolved,
+	v1alpha1.LeatChannelConditionServiceReady,
+	v1alpha1.LeatChannelConditionEventPoliciesReady,
+	v1alpha1.LeatChannelConditionDispatcherReady,
+}
+
 // Reconciler brings channels up to date. It is safe for concurrent use.
 type Reconciler struct {
 	plane    served.Asker
@@ -89,7 +98,7 @@ func (r *Reconciler) ReconcileKind(ctx context.Context, c *v1alpha1.LeatChannel)
 		again = append(again, phase(r, ctx, s))
 	}
 	dataplane.Summarize(s.manage(), conditions...)
-	dataplane.Announce(ctx, s.before.Status.Conditions, c, conditions...)
+	dataplane.Announce(ctx, s.before.Status.Conditions, c, announced...)
 	announceSubscribers(ctx, s)
 	return dataplane.Again(again...)
 }

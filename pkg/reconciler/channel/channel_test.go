@@ -157,10 +157,7 @@ func TestChannelAndFeatures(t *testing.T) {
 				rt.Condition("Addressable", "False", "TransportEncryptionNotSupported", noTLS),
 				rt.Condition("DispatcherReady", "False", "TransportEncryptionNotSupported", noTLS),
 				rt.Condition("Ready", "False", "TransportEncryptionNotSupported", noTLS)), noAddress)),
-			WantEvents: []string{
-				"Warning TransportEncryptionNotSupported " + noTLS,
-				"Warning TransportEncryptionNotSupported " + noTLS,
-			},
+			WantEvents: []string{"Warning TransportEncryptionNotSupported " + noTLS},
 		}}},
 		{Row: rt.Row{Features: map[string]string{"transport-encryption": "permissive"}, TableRow: rtesting.TableRow{
 			Name:    "permissive transport encryption",

@@ -94,7 +94,7 @@ func TestServiceOfChannel(t *testing.T) {
 			Name:              "is somebody else's",
 			Objects:           objects(channel(reconciled()), alias(unowned, elsewhere)),
 			WantStatusUpdates: rt.StatusUpdate(channel(without("False", "ServiceNotOwned", foreign))),
-			WantEvents:        []string{"Warning ServiceNotOwned " + foreign, "Warning ServiceNotOwned " + foreign},
+			WantEvents:        []string{"Warning ServiceNotOwned " + foreign},
 		}}},
 		{Row: rt.Row{Unsettled: true, TableRow: rtesting.TableRow{
 			Name:              "is that of an earlier channel",
@@ -132,7 +132,7 @@ func TestServiceOfChannel(t *testing.T) {
 			WithReactors:      refusing(apierrors.NewForbidden(services, "jobs-kn-channel", nil)),
 			WantCreates:       objects(newAlias()),
 			WantStatusUpdates: rt.StatusUpdate(channel(without("False", "ServiceFailed", denied))),
-			WantEvents:        []string{"Warning ServiceFailed " + denied, "Warning ServiceFailed " + denied},
+			WantEvents:        []string{"Warning ServiceFailed " + denied},
 			WantErr:           true,
 		}}},
 		{Row: rt.Row{Unsettled: true, TableRow: rtesting.TableRow{
