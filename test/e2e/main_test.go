@@ -44,7 +44,12 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, "e2e:", err)
 		os.Exit(1)
 	}
-	os.Exit(m.Run())
+	code := m.Run()
+	if refused := refusals(); len(refused) > 0 {
+		fmt.Fprintln(os.Stderr, "e2e: Leat's roles do not allow what it does:", strings.Join(refused, "\n"))
+		code = 1
+	}
+	os.Exit(code)
 }
 
 // prepare installs Leat and waits until it runs.

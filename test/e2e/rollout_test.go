@@ -92,3 +92,26 @@ func systemLogs(since time.Duration) string {
 	}
 	return all.String()
 }
+
+// refusals are the lines in which Leat's pods tell that the API server did not
+// let them.
+func refusals() (lines []string) {
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	for _, component := range components {
+		p, err := pod(ctx, component)
+		if err != nil {
+			return []string{err.Error()}
+		}
+		text, err := cluster.kube.CoreV1().Pods(system).GetLogs(p.Name, &corev1.PodLogOptions{}).DoRaw(ctx)
+		if err != nil {
+			return []string{err.Error()}
+		}
+		for line := range strings.Lines(string(text)) {
+			if strings.Contains(line, "is forbidden") {
+				lines = append(lines, line)
+			}
+		}
+	}
+	return lines
+}

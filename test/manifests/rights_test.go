@@ -16,7 +16,7 @@ var rights = map[string][]string{
 	"ClusterRole leat-controller": {
 		"brokers.eventing.knative.dev: get list patch watch",
 		"brokers/status.eventing.knative.dev: update",
-		"configmaps: get list watch",
+		"configmaps: get",
 		"events: create patch",
 		"leatchannels.messaging.knative.dev: get list patch watch",
 		"leatchannels/finalizers.messaging.knative.dev: update",
@@ -33,6 +33,7 @@ var rights = map[string][]string{
 		"triggers.eventing.knative.dev: get list watch",
 	},
 	"Role leat-controller": {
+		"configmaps: get list watch",
 		"leases.coordination.k8s.io: create get update",
 	},
 	"Role leat-dispatcher": {
