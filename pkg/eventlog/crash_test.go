@@ -251,7 +251,7 @@ func crashRun(t *testing.T, seed uint64, share float64, steps int, planted fault
 // tries every moment of a longer one.
 func TestCrash(t *testing.T) {
 	seed := rand.Uint64()
-	share, steps := 1.0, 150
+	share, steps := 1.0, 100
 	switch {
 	case os.Getenv("LEAT_CRASH") == "full":
 		share, steps = 1, 3000

@@ -23,6 +23,7 @@ import (
 	"os"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -61,9 +62,12 @@ type Options struct {
 	OnSync func(seconds float64, bytes int)
 
 	fault fault
-	// memTable is the size of Pebble's memtables, 0 the usual one. Tests make it
-	// small, so that flushes and new log files come often.
+	// memTable is the size of Pebble's memtables, 0 what fits the disk. Tests make
+	// it small, so that flushes and new log files come often.
 	memTable uint64
+	// fullPause is the time until a table is written again for which there was no
+	// room.
+	fullPause time.Duration
 }
 
 // fault plants a bug, for the tests that show that they would find it.
@@ -78,10 +82,12 @@ const (
 // Log is a set of streams in one folder. All methods may be called
 // concurrently.
 type Log struct {
-	db     *pebble.DB
-	lock   *pebble.Lock
-	opts   Options
-	commit *committer
+	db      *pebble.DB
+	lock    *pebble.Lock
+	opts    Options
+	commit  *committer
+	damages *damages
+	watch   *watchFS
 
 	// reading is held by readers of the store, which must not be closed under
 	// them.
@@ -115,19 +121,36 @@ func Open(dir string, opts Options) (*Log, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %s (%w)", ErrLocked, dir, err)
 	}
-	watch := &watchFS{FS: opts.FS}
-	db, err := pebble.Open(store, pebbleOptions(opts, watch, lock))
+	if opts.memTable == 0 {
+		opts.memTable = memTableFor(opts.FS, dir)
+	}
+	watch, damages := newWatchFS(opts), newDamages(opts.Logger)
+	db, err := openStore(store, pebbleOptions(opts, watch, lock, damages), watch)
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open the event log in %s: %w", dir, err), lock.Close())
 	}
-	l := &Log{db: db, lock: lock, opts: opts, streams: map[string]*Stream{}, nextID: 1}
+	l := &Log{db: db, lock: lock, opts: opts, damages: damages, watch: watch, streams: map[string]*Stream{}, nextID: 1}
 	l.commit = newCommitter(db, opts)
 	report := func(err error) { opts.Fatal(l.commit.fail(err).Error()) }
 	watch.report.Store(&report)
 	if err := l.recover(); err != nil {
-		return nil, errors.Join(fmt.Errorf("read the event log in %s: %w", dir, err), l.Close())
+		return nil, errors.Join(fmt.Errorf("read the event log in %s: %w", dir, located(err)), l.Close())
 	}
 	return l, nil
+}
+
+func openStore(store string, o *pebble.Options, watch *watchFS) (*pebble.DB, error) {
+	if err := verify(o.FS, store); err != nil {
+		return nil, err
+	}
+	db, err := pebble.Open(store, o)
+	switch {
+	case pebble.IsCorruptionError(err):
+		err = fmt.Errorf("%w: %s: %s", ErrDamaged, watch.lastRead(), detail(err))
+	case err != nil:
+		err = fmt.Errorf("%w (the file read last is %s)", err, watch.lastRead())
+	}
+	return db, err
 }
 
 func (o Options) withDefaults() Options {
@@ -139,6 +162,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.TailBytes == 0 {
 		o.TailBytes = 64 << 20
+	}
+	if o.fullPause == 0 {
+		o.fullPause = time.Second
 	}
 	if o.Fatal == nil {
 		o.Fatal = func(msg string) {
@@ -169,8 +195,12 @@ func (l *Log) recover() error {
 	}
 	for iter.First(); iter.Valid(); iter.Next() {
 		name := string(iter.Key()[1:])
-		s, err := l.recoverStream(name, streamID(binary.BigEndian.Uint32(iter.Value())))
-		if err != nil {
+		id := streamID(binary.BigEndian.Uint32(iter.Value()))
+		l.damages.name(id, name)
+		s, err := l.recoverStream(name, id)
+		if err = located(err); errors.Is(err, ErrDamaged) {
+			s = newDamagedStream(l, name, id, err)
+		} else if err != nil {
 			return errors.Join(fmt.Errorf("stream %s: %w", name, err), iter.Close())
 		}
 		l.streams[name] = s
@@ -231,6 +261,8 @@ func (l *Log) Has(name string) bool {
 }
 
 // Stream returns the stream of that name; created durably if there is none.
+// ErrDamaged says that its end cannot be read: then nobody knows which seq is
+// the next one, and it takes no records.
 func (l *Log) Stream(ctx context.Context, name string) (*Stream, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -238,7 +270,7 @@ func (l *Log) Stream(ctx context.Context, name string) (*Stream, error) {
 		return nil, ErrClosed
 	}
 	if s := l.streams[name]; s != nil {
-		return s, nil
+		return s, s.damage
 	}
 	id := l.nextID
 	l.nextID++
@@ -251,6 +283,7 @@ func (l *Log) Stream(ctx context.Context, name string) (*Stream, error) {
 		return nil, fmt.Errorf("create stream %s: %w", name, err)
 	}
 	s := newStream(l, name, id, 1, 0)
+	l.damages.name(id, name)
 	l.streams[name] = s
 	return s, nil
 }
@@ -326,6 +359,9 @@ func (l *Log) startReading() error {
 	return nil
 }
 
+// flushAtClose bounds the time in which Close moves records to their place.
+const flushAtClose = 5 * time.Second
+
 // Close finishes the writes that were taken and closes the log. Closing twice
 // is legal.
 func (l *Log) Close() error {
@@ -336,6 +372,13 @@ func (l *Log) Close() error {
 	}
 	l.closed = true
 	l.commit.close()
+	if l.commit.failure() == nil {
+		// Not for durability: the end of a write-ahead file that was damaged later
+		// looks like one that a power cut has torn off, a table's does not.
+		ctx, cancel := context.WithTimeout(context.Background(), flushAtClose)
+		_ = l.flush(ctx, l.watch.full) // the next Open does it
+		cancel()
+	}
 	l.reading.Lock()
 	defer l.reading.Unlock()
 	l.released = true

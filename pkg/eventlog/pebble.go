@@ -10,23 +10,21 @@ import (
 
 // pebbleOptions tunes the store for a log: most records are trimmed while they
 // are still in a memtable, and what stays is written once and read in order.
-func pebbleOptions(opts Options, fs vfs.FS, lock *pebble.Lock) *pebble.Options {
+func pebbleOptions(opts Options, fs vfs.FS, lock *pebble.Lock, damages *damages) *pebble.Options {
 	o := &pebble.Options{
 		FS:                          fs,
 		Lock:                        lock,
 		Logger:                      pebbleLogger{opts.Logger, opts.Fatal},
+		EventListener:               &pebble.EventListener{DataCorruption: damages.report, BackgroundError: damages.inBackground},
 		FormatMajorVersion:          pebble.FormatNewest,
 		CacheSize:                   32 << 20,
-		MemTableSize:                32 << 20,
+		MemTableSize:                opts.memTable,
 		MemTableStopWritesThreshold: 4,
 		L0CompactionThreshold:       4,
 		L0StopWritesThreshold:       64,
 		LBaseMaxBytes:               256 << 20,
 		MaxOpenFiles:                512,
 		DisableTableStats:           false,
-	}
-	if opts.memTable > 0 {
-		o.MemTableSize = opts.memTable
 	}
 	o.ApplyCompressionSettings(func() pebble.DBCompressionSettings { return pebble.DBCompressionFastest })
 	return o
@@ -50,4 +48,23 @@ func (l pebbleLogger) Fatalf(format string, args ...any) {
 	msg := fmt.Sprintf(format, args...)
 	l.fatal(msg)
 	panic(msg) // Pebble does not expect to go on
+}
+
+const (
+	minMemTable = 1 << 20
+	maxMemTable = 32 << 20
+	// memTablesPerDisk memtables fill a disk. What they hold is on disk twice
+	// while it is written out, and there are up to nine write-ahead files of
+	// about their size.
+	memTablesPerDisk = 64
+)
+
+// memTableFor is the size of memtables on the disk of dir: the usual one unless
+// the disk is small.
+func memTableFor(fs vfs.FS, dir string) uint64 {
+	usage, err := fs.GetDiskUsage(dir)
+	if err != nil {
+		return maxMemTable
+	}
+	return min(max(usage.TotalBytes/memTablesPerDisk, minMemTable), maxMemTable)
 }

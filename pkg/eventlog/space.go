@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -21,6 +22,36 @@ func (l *Log) DiskUsage() uint64 {
 	return m.DiskSpaceUsage() - m.WAL.ObsoletePhysicalSize - m.WAL.PhysicalSize + m.WAL.Size
 }
 
+// Unflushed is the number of bytes that are in the write-ahead files only: as
+// much again is written before those files can be used anew.
+func (l *Log) Unflushed() uint64 {
+	if l.startReading() != nil {
+		return 0
+	}
+	defer l.reading.RUnlock()
+	return l.db.Metrics().WAL.Size
+}
+
+var errNoRoomYet = errors.New("there is no room on the disk")
+
+// flush writes what is in the write-ahead files only to its place. It gives up
+// waiting when ctx ends, or when there is something in giveUp: on a full disk
+// the store goes on trying.
+func (l *Log) flush(ctx context.Context, giveUp <-chan struct{}) error {
+	flushed, err := l.db.AsyncFlush()
+	if err != nil {
+		return err
+	}
+	select {
+	case <-flushed:
+		return nil
+	case <-giveUp:
+		return errNoRoomYet
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
 // Reclaim gives back the disk space of what was trimmed and removed. Pebble
 // does so by itself as more is written; who waits for space before writing
 // more calls this. It costs about as much as writing again what lies beside.
@@ -29,7 +60,7 @@ func (l *Log) Reclaim(ctx context.Context) error {
 		return err
 	}
 	defer l.reading.RUnlock()
-	if err := l.db.Flush(); err != nil {
+	if err := l.flush(ctx, nil); err != nil {
 		return fmt.Errorf("reclaim space: %w", err)
 	}
 	for _, r := range l.vacant() {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"sync"
 	"sync/atomic"
 
@@ -29,12 +30,15 @@ type Stream struct {
 	log  *Log
 	name string
 	id   streamID
+	// damage is why the stream could not be recovered, nil if it was.
+	damage error
 
 	// next is the seq of the next record to be written, next > head; trimmed is
 	// the seq below which all is gone in the store, trimmed >= first. Only the
-	// committer's write goroutine touches them.
-	next, trimmed uint64
-	removed       atomic.Bool
+	// committer's write goroutine changes them.
+	next    uint64
+	trimmed atomic.Uint64
+	removed atomic.Bool
 
 	mu sync.RWMutex
 	// first is the oldest record kept. first <= head+1.
@@ -48,7 +52,17 @@ type Stream struct {
 }
 
 func newStream(l *Log, name string, id streamID, first, head uint64) *Stream {
-	return &Stream{log: l, name: name, id: id, next: head + 1, trimmed: first, first: first, head: head}
+	s := &Stream{log: l, name: name, id: id, next: head + 1, first: first, head: head}
+	s.trimmed.Store(first)
+	return s
+}
+
+// newDamagedStream is one whose bounds cannot be read. It holds its name, and
+// the keys of all records that it may have.
+func newDamagedStream(l *Log, name string, id streamID, damage error) *Stream {
+	s := newStream(l, name, id, 1, math.MaxUint64-1)
+	s.damage = fmt.Errorf("stream %s: %w", name, damage)
+	return s
 }
 
 // Name is the stream's name.
@@ -154,18 +168,31 @@ func (s *Stream) readStored(dst []Record, from, head uint64, maxRecords, maxByte
 	for iter.First(); iter.Valid() && maxRecords > 0 && maxBytes > 0; iter.Next() {
 		value, err := iter.ValueAndErr()
 		if err != nil {
-			return dst, errors.Join(fmt.Errorf("read %s at %d: %w", s.name, seqOf(iter.Key()), err), iter.Close())
+			return dst, errors.Join(fmt.Errorf("read %s at %d: %w", s.name, seqOf(iter.Key()), located(err)), iter.Close())
 		}
 		r := Record{Seq: seqOf(iter.Key()), Data: append([]byte(nil), value[TagSize:]...)}
+		if err := s.follows(r.Seq, from); err != nil {
+			return dst, errors.Join(err, iter.Close())
+		}
 		copy(r.Tag[:], value)
 		dst = append(dst, r)
+		from = r.Seq + 1
 		maxRecords--
 		maxBytes -= len(r.Data)
 	}
 	if err := iter.Close(); err != nil {
-		return dst, fmt.Errorf("read %s from %d: %w", s.name, from, err)
+		return dst, fmt.Errorf("read %s at %d: %w", s.name, from, located(err))
 	}
 	return dst, nil
+}
+
+// follows says whether seq may be the next record that is read from from on. A
+// hole can only be there because records are gone that were not trimmed.
+func (s *Stream) follows(seq, from uint64) error {
+	if seq == from || seq <= s.trimmed.Load() {
+		return nil
+	}
+	return fmt.Errorf("read %s at %d: %w: the events %d to %d are not there", s.name, from, ErrDamaged, from, seq-1)
 }
 
 // Trim drops all records below seq, at most all there are. It is not durable
@@ -179,11 +206,11 @@ func (s *Stream) Trim(ctx context.Context, seq uint64) error {
 		if s.removed.Load() {
 			return ErrClosed
 		}
-		from := s.trimmed
+		from := s.trimmed.Load()
 		if seq <= from {
 			return nil // another Trim was faster; this one must not take its mark back
 		}
-		s.trimmed = seq
+		s.trimmed.Store(seq) // before a reader can find a hole there
 		return setTrim(b, s.id, from, seq)
 	})
 	if err != nil {
@@ -216,7 +243,7 @@ func (s *Stream) Marks(prefix []byte, f func(key, value []byte) error) error {
 	full := markKey(s.id, prefix)
 	iter, err := s.log.db.NewIter(&pebble.IterOptions{LowerBound: full, UpperBound: prefixEnd(full)})
 	if err != nil {
-		return fmt.Errorf("read the marks of %s: %w", s.name, err)
+		return fmt.Errorf("read the marks of %s: %w", s.name, located(err))
 	}
 	for iter.First(); iter.Valid(); iter.Next() {
 		if err := f(iter.Key()[5:], iter.Value()); err != nil {
@@ -225,7 +252,7 @@ func (s *Stream) Marks(prefix []byte, f func(key, value []byte) error) error {
 		}
 	}
 	if err := iter.Close(); err != nil {
-		return fmt.Errorf("read the marks of %s: %w", s.name, err)
+		return fmt.Errorf("read the marks of %s: %w", s.name, located(err))
 	}
 	return nil
 }

@@ -22,6 +22,8 @@ type disk struct {
 	// that settle something may go into the reserve below it.
 	room    atomic.Int64
 	reserve int64
+	// cost is how many bytes of room a byte of payload takes.
+	cost atomic.Int64
 	// freed is set when something was trimmed or removed since space was last
 	// reclaimed.
 	freed atomic.Bool
@@ -47,7 +49,7 @@ func (d *disk) take(payloads []engine.Payload) bool {
 	if room <= 0 {
 		return false
 	}
-	d.room.Add(-int64(bytes))
+	d.room.Add(-int64(bytes) * d.cost.Load())
 	return true
 }
 
@@ -70,15 +72,16 @@ func (d *disk) tight() bool { return d.room.Load() < tightRoom }
 // what was trimmed is reclaimed: the store would do so only with the next
 // writes, and there are none while it is full.
 func (e *Engine) checkDisk() {
-	room := int64(math.MaxInt64)
+	room, cost := int64(math.MaxInt64), int64(1)
 	if e.opts.MaxBytes > 0 {
 		room = int64(e.opts.MaxBytes) - int64(e.log.DiskUsage())
 	}
 	if e.opts.MinFree > 0 {
-		if usage, err := e.opts.FS.GetDiskUsage(e.dir); err == nil {
-			room = min(room, int64(usage.AvailBytes)-int64(e.opts.MinFree))
+		if free, ok := e.free(); ok && free < room {
+			room, cost = free, 2 // in the write-ahead file and in its place
 		}
 	}
+	e.disk.cost.Store(cost)
 	e.disk.room.Store(room)
 	full := room <= 0
 	if e.disk.tight() && e.disk.freed.Swap(false) {
@@ -97,6 +100,16 @@ func (e *Engine) checkDisk() {
 	} else {
 		e.opts.Logger.Info("there is room on the disk again; events are taken")
 	}
+}
+
+// free is the free space of the disk above MinFree, and above what the log still
+// has to write to put in their place the records that it has taken.
+func (e *Engine) free() (int64, bool) {
+	usage, err := e.opts.FS.GetDiskUsage(e.dir)
+	if err != nil {
+		return 0, false
+	}
+	return int64(usage.AvailBytes) - int64(e.opts.MinFree) - int64(e.log.Unflushed()), true
 }
 
 // reclaimer gives space back when asked to, until ctx ends.

@@ -16,12 +16,15 @@ const (
 	slowTicks = 10
 	// passTicks of the keeper pass until idle consumers' places are saved.
 	passTicks = 100
+	// sayAgain is how often the keeper says what fails with every tick.
+	sayAgain = time.Minute
 )
 
 // keep saves progress, trims and watches the disk until ctx ends.
 func (e *Engine) keep(ctx context.Context) {
 	ticker := time.NewTicker(e.opts.CheckpointEvery)
 	defer ticker.Stop()
+	said := map[string]time.Time{} // by stream
 	for n := 1; ; n++ {
 		select {
 		case <-ctx.Done():
@@ -42,8 +45,11 @@ func (e *Engine) keep(ctx context.Context) {
 			if n%passTicks == 0 {
 				s.passIdle()
 			}
-			if err := s.trim(ctx, atLeast); err != nil && ctx.Err() == nil && !s.isClosed() {
-				e.opts.Logger.Error("settled events could not be trimmed", "stream", s.log.Name(), "error", err)
+			name := s.log.Name()
+			err := s.trim(ctx, atLeast)
+			if err != nil && ctx.Err() == nil && !s.isClosed() && time.Since(said[name]) > sayAgain {
+				said[name] = time.Now()
+				e.opts.Logger.Error("settled events could not be trimmed", "stream", name, "error", err)
 			}
 		}
 	}
