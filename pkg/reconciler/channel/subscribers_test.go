@@ -48,6 +48,7 @@ func TestSubscribers(t *testing.T) {
 		}
 		return served.Verdict{State: served.Serving}
 	})
+	dead, resolved := sinkAt(duckv1.Destination{URI: apis.HTTP("dead.example")}), rt.Condition("DeadLetterSinkResolved", "True", "", "")
 	for _, r := range []row{
 		{Row: rt.Row{TableRow: rtesting.TableRow{
 			Name:              "are told of in the order of the spec",
@@ -108,6 +109,12 @@ func TestSubscribers(t *testing.T) {
 			})),
 			WantStatusUpdates: rt.StatusUpdate(two(reconciled(), says(1, "Unknown", notYet))),
 		}}},
+		{plane: always(served.Unknown, ""), Row: rt.Row{TableRow: rtesting.TableRow{
+			Name:    "nobody has been asked about, of a channel whose dead letter sink has moved",
+			Objects: world(two(dead, reconciled(resolved), sinkResolved("http://earlier.example", "", ""))),
+			WantStatusUpdates: rt.StatusUpdate(two(dead, reconciled(resolved), sinkResolved("http://dead.example", "", ""),
+				says(0, "Unknown", notYet), says(1, "Unknown", notYet))),
+		}}},
 	} {
 		r.run(t)
 	}
@@ -117,12 +124,12 @@ func TestMistakesInSubscribers(t *testing.T) {
 	const (
 		nobody = "It has neither a uid nor a name, so its place in the channel could not be kept."
 		twice  = "It is in spec.subscribers twice; the first one is used."
-		ftp    = `Nothing is delivered: the subscriber cannot be used: its URI is "ftp://a", but must be absolute, with http or https and a host`
+		path   = `Nothing is delivered: the subscriber cannot be used: its URI is "/a", but must be absolute, with http or https and a host`
 		sink   = "Nothing is delivered: the dead letter sink cannot be used: failed to get object shop/dead: services \"dead\" not found"
 		gone   = `failed to get object shop/dead: services "dead" not found`
 	)
 	nameless := subscribed("", func(s *spec) { s.UID, s.SubscriberURI = "", apis.HTTP("a") })
-	unusable := subscribed("a", func(s *spec) { s.SubscriberURI = &apis.URL{Scheme: "ftp", Host: "a"} })
+	unusable := subscribed("a", func(s *spec) { s.SubscriberURI = &apis.URL{Path: "/a"} })
 	dead := sinkAt(duckv1.Destination{Ref: &duckv1.KReference{APIVersion: "v1", Kind: "Service", Name: "dead"}})
 	for _, r := range []row{
 		{Row: rt.Row{TableRow: rtesting.TableRow{
@@ -140,8 +147,8 @@ func TestMistakesInSubscribers(t *testing.T) {
 		{Row: rt.Row{TableRow: rtesting.TableRow{
 			Name:              "that lead nowhere",
 			Objects:           objects(channel(unusable, subscribed("b")), alias()),
-			WantStatusUpdates: rt.StatusUpdate(channel(unusable, subscribed("b"), reconciled(), says(0, "False", ftp))),
-			WantEvents:        []string{"Warning SubscriberNotServed Subscriber a: " + ftp},
+			WantStatusUpdates: rt.StatusUpdate(channel(unusable, subscribed("b"), reconciled(), says(0, "False", path))),
+			WantEvents:        []string{"Warning SubscriberNotServed Subscriber a: " + path},
 		}}},
 		{Row: rt.Row{TableRow: rtesting.TableRow{
 			Name:              "with options that are not used as they are written",

@@ -131,9 +131,6 @@ func TestUnresolved(t *testing.T) {
 			tr.Status.SubscriberURI = nil
 			tr.Status.MarkSubscriberResolvedFailed("NotFound", "there is no Service shop/x")
 		}, "the subscriber cannot be used: there is no Service shop/x"},
-		{"not http", func(_ *eventingv1.Broker, tr *eventingv1.Trigger) {
-			tr.Status.SubscriberURI = uri("ftp://me:secret@host/x")
-		}, `the subscriber cannot be used: its URI is "ftp://me:xxxxx@host/x", but must be absolute, with http or https and a host`},
 		{"no host", func(_ *eventingv1.Broker, tr *eventingv1.Trigger) {
 			tr.Status.SubscriberURI = uri("http:///x")
 		}, `the subscriber cannot be used: its URI is "http:///x", but must be absolute, with http or https and a host`},
@@ -164,6 +161,19 @@ func TestUnresolved(t *testing.T) {
 				t.Errorf("unresolved is %q, want %q", r.Unresolved, tt.want)
 			}
 		})
+	}
+}
+
+// As with Knative's own broker, what cannot be delivered over HTTP is a dead
+// letter; the object is told.
+func TestDestinationsThatAreNotHTTP(t *testing.T) {
+	tr := trigger("a", func(tr *eventingv1.Trigger) {
+		tr.Status.SubscriberURI = uri("ftp://me:secret@host/x")
+	})
+	all := streams(t, build.Input{Brokers: []*eventingv1.Broker{broker("main")}, Triggers: []*eventingv1.Trigger{tr}},
+		`Trigger shop/a: every delivery to "ftp://me:xxxxx@host/x" fails: only http and https are known`)
+	if r := onlyRoute(t, all, brokerName("main")); r.Unresolved != "" || r.Subscriber.URL != "ftp://me:secret@host/x" {
+		t.Errorf("the route is %+v", r)
 	}
 }
 

@@ -14,7 +14,9 @@ import (
 const notResolved = "its URI is not resolved yet"
 
 // destination is where a resolved URI leads to, or why nothing can be sent
-// there.
+// there. A scheme that is not HTTP's is let through: as with Knative's own
+// broker, deliveries to it fail, and what is to become of those is the object's
+// to say.
 func destination(uri *apis.URL, caCerts, audience *string) (dest *routing.Destination, missing string) {
 	if uri.IsEmpty() {
 		return nil, notResolved
@@ -23,12 +25,24 @@ func destination(uri *apis.URL, caCerts, audience *string) (dest *routing.Destin
 	if strings.Contains(u.Opaque, "@") { // user:password@host, in which Redacted sees no password
 		return nil, "its URI must be absolute, with http or https and a host"
 	}
-	if (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
+	if u.Scheme == "" || u.Host == "" {
 		return nil, "its URI is " + quote(u.Redacted()) + ", but must be absolute, with http or https and a host"
 	}
 	return &routing.Destination{
 		URL: u.String(), CACerts: ptr.Deref(caCerts, ""), Audience: ptr.Deref(audience, ""),
 	}, ""
+}
+
+// unreachable is why no delivery to a destination can succeed, empty if one can.
+func unreachable(dest *routing.Destination) string {
+	if dest == nil || strings.HasPrefix(dest.URL, "http://") || strings.HasPrefix(dest.URL, "https://") {
+		return ""
+	}
+	u, err := url.Parse(dest.URL)
+	if err != nil {
+		panic("BUG: a destination is a URL: " + err.Error())
+	}
+	return "every delivery to " + quote(u.Redacted()) + " fails: only http and https are known"
 }
 
 // Addresses recognises the addresses that base and routing.StreamName.Path

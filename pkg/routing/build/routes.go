@@ -206,6 +206,11 @@ func (b *builder) add(p *parent, r *routing.Route) {
 	if r.Unresolved != "" {
 		b.problem(r.String(), "%s", r.Unresolved)
 	}
+	for _, dest := range []*routing.Destination{r.Subscriber, r.Reply, r.Delivery.DeadLetterSink} {
+		if why := unreachable(dest); why != "" {
+			b.problem(r.String(), "%s", why)
+		}
+	}
 	p.stream.Routes = append(p.stream.Routes, r)
 }
 
