@@ -82,10 +82,15 @@ func (b *body) readStream(w http.ResponseWriter, r *http.Request, limit int64) e
 	if err != nil && !errors.Is(err, errBusy) {
 		return unreadable(err, errUnreadable)
 	}
-	if said := r.Header["Content-Length"]; err == nil && len(said) > 0 && said[0] != strconv.Itoa(len(b.bytes)) {
-		return errMalformed
+	if err != nil {
+		return err
 	}
-	return err
+	for _, said := range r.Header["Content-Length"] {
+		if said != strconv.Itoa(len(b.bytes)) {
+			return errMalformed
+		}
+	}
+	return nil
 }
 
 // unreadable says why a body could not be read; other is for what is neither

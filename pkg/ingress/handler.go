@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
+	"sync/atomic"
 	"time"
 
 	"leat.dev/leat/pkg/cloudevent"
@@ -42,6 +43,8 @@ type Observer interface {
 type handler struct {
 	gate *Gate
 	Options
+	// refused requests of HTTP/2 have not got their answer yet.
+	refused atomic.Int64
 }
 
 // New returns the handler that takes events for all streams of the gate:
@@ -63,7 +66,7 @@ func New(gate *Gate, o Options) http.Handler {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	return &handler{gate, o}
+	return &handler{gate: gate, Options: o}
 }
 
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -74,31 +77,57 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.serve(w, r)
 }
 
-// streamCost is what a request of HTTP/2 takes of the Budget, beside its header:
-// a connection carries many of them, so that the bound on connections does not
-// bound these.
-const streamCost = 16 << 10
+const (
+	// streamCost is what a request of HTTP/2 takes of the Budget, beside its
+	// header: a connection carries many of them, so that the bound on connections
+	// does not bound these.
+	streamCost = 16 << 10
+	// answerTime is how long a client of HTTP/2 may keep an answer waiting.
+	answerTime = 10 * time.Second
+	// maxRefused is how many requests may wait for their client to take a 503.
+	maxRefused = 1000
+)
 
 // stream serves a request of HTTP/2. What it takes is held until the answer has
 // gone out: a client may refuse to take it.
 func (h *handler) stream(w http.ResponseWriter, r *http.Request) {
 	cost := streamCost + headerSize(r.Header)
 	if !h.Budget.take(cost) {
-		if h.Observer != nil {
-			h.Observer.Received(routing.StreamName{}, "", Status(errBusy), 0)
-		}
-		// Without a text, which a client could refuse to take.
-		_, _, retryAfter := answerTo(errBusy)
-		w.Header().Set("Retry-After", retryAfter)
-		w.WriteHeader(Status(errBusy))
+		h.refuse(w, r)
 		return
 	}
 	defer h.Budget.give(cost)
 	if status := h.serve(w, r); status >= http.StatusBadRequest {
-		answer := http.NewResponseController(w)
-		_ = answer.SetWriteDeadline(time.Now().Add(minWrite)) // an error of it shows in the next line
-		_ = answer.Flush()                                    // who does not take it has gone
+		flush(w, r)
 	}
+}
+
+// refuse answers 503 to a request of HTTP/2, or ends its connection if too many
+// clients do not take that answer.
+func (h *handler) refuse(w http.ResponseWriter, r *http.Request) {
+	if h.Observer != nil {
+		h.Observer.Received(routing.StreamName{}, "", Status(errBusy), 0)
+	}
+	defer h.refused.Add(-1)
+	if h.refused.Add(1) > maxRefused {
+		hangUp(r.Context())
+		return
+	}
+	// Without a text, which a client could keep waiting more easily.
+	_, _, retryAfter := answerTo(errBusy)
+	w.Header().Set("Retry-After", retryAfter)
+	w.WriteHeader(Status(errBusy))
+	flush(w, r)
+}
+
+// flush waits until the answer has gone out, for a time.
+func flush(w http.ResponseWriter, r *http.Request) {
+	if r.Context().Err() != nil {
+		return // a deadline of a stream that was reset would outlive it
+	}
+	answer := http.NewResponseController(w)
+	_ = answer.SetWriteDeadline(time.Now().Add(answerTime)) // an error of it shows in the next line
+	_ = answer.Flush()                                      // who does not take it has gone
 }
 
 // headerSize is about how many bytes the fields of a header take.

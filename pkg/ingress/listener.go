@@ -1,6 +1,7 @@
 package ingress
 
 import (
+	"context"
 	"errors"
 	"io"
 	"net"
@@ -36,13 +37,27 @@ type Listener struct {
 }
 
 // Bound returns a Listener of at most limit connections. The http.Server that
-// serves it must have ConnState as its hook. Headers that are being read take
+// serves it must have ConnState and ConnContext. Headers that are being read take
 // of the budget; nil does not bound them.
 func Bound(l net.Listener, limit int, budget *Budget) *Listener {
 	return &Listener{Listener: l, limit: max(limit, 1), budget: budget, began: time.Now(), conns: map[*conn]struct{}{}}
 }
 
-// ConnState is the hook of the http.Server that serves a Listener.
+type connKey struct{}
+
+// ConnContext is for the http.Server that serves a Listener.
+func ConnContext(ctx context.Context, c net.Conn) context.Context {
+	return context.WithValue(ctx, connKey{}, c)
+}
+
+// hangUp closes the connection of a request.
+func hangUp(ctx context.Context) {
+	if c, ok := ctx.Value(connKey{}).(net.Conn); ok {
+		_ = c.Close() // it may be closed already
+	}
+}
+
+// ConnState is for the http.Server that serves a Listener.
 func ConnState(c net.Conn, state http.ConnState) {
 	own, ok := c.(*conn)
 	if !ok {
