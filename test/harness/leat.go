@@ -23,7 +23,13 @@ func Start(t testing.TB, manifests ...string) *Leat {
 // StartWith is Start with arguments for the command line.
 func StartWith(t testing.TB, args []string, manifests ...string) *Leat {
 	t.Helper()
-	l := &Leat{t: t, config: Config{Manifests: t.TempDir(), Data: t.TempDir(), Args: args}}
+	return StartOn(t, t.TempDir(), args, manifests...)
+}
+
+// StartOn is StartWith on a data folder of the caller's.
+func StartOn(t testing.TB, data string, args []string, manifests ...string) *Leat {
+	t.Helper()
+	l := &Leat{t: t, config: Config{Manifests: t.TempDir(), Data: data, Args: args}}
 	l.Apply("manifests.yaml", manifests...)
 	l.run()
 	t.Cleanup(func() {
