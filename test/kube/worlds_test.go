@@ -28,7 +28,7 @@ type worldSet struct {
 var worlds *worldSet
 
 func newWorlds(dir string) *worldSet {
-	s := &worldSet{dir: dir, few: make(chan struct{}, 2)}
+	s := &worldSet{dir: dir, few: make(chan struct{}, 3)}
 	s.start = sync.OnceValues(func() (*world, error) {
 		var err error
 		s.calm, err = startWorld(context.Background(), filepath.Join(dir, "calm"))
@@ -67,6 +67,7 @@ func (w *world) logs() string {
 func calm(t *testing.T) *world {
 	t.Helper()
 	t.Parallel()
+	dependOnSources(t)
 	w, err := worlds.start()
 	if err != nil {
 		t.Fatal(err)
@@ -79,6 +80,7 @@ func calm(t *testing.T) *world {
 func rough(t *testing.T) *world {
 	t.Helper()
 	t.Parallel()
+	dependOnSources(t)
 	worlds.few <- struct{}{}
 	t.Cleanup(func() { <-worlds.few })
 	dir, err := os.MkdirTemp(worlds.dir, "rough-")
