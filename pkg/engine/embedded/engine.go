@@ -36,6 +36,8 @@ type Options struct {
 	// Fatal is called when the store cannot go on and must not return. Nil
 	// panics.
 	Fatal func(msg string)
+	// Now is the wall clock; nil is time.Now.
+	Now func() time.Time
 	// OnSync is told of each sync of the log.
 	OnSync func(seconds float64, bytes int)
 }
@@ -75,6 +77,9 @@ func Open(dir string, opts Options) (*Engine, error) {
 	if opts.CheckpointEvery <= 0 {
 		opts.CheckpointEvery = 100 * time.Millisecond
 	}
+	if opts.Now == nil {
+		opts.Now = time.Now
+	}
 	log, err := eventlog.Open(dir, eventlog.Options{
 		FS: opts.FS, Logger: opts.Logger, TailBytes: opts.TailBytes, Fatal: opts.Fatal, OnSync: opts.OnSync,
 	})
@@ -83,7 +88,7 @@ func Open(dir string, opts Options) (*Engine, error) {
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	e := &Engine{
-		log: log, dir: dir, opts: opts, clock: newClock(),
+		log: log, dir: dir, opts: opts, clock: newClock(opts.Now),
 		streams: map[string]*stream{}, stop: stop,
 	}
 	e.disk.reserve = reserveOf(opts)
@@ -226,8 +231,11 @@ func (e *Engine) DiskUsage() uint64 { return e.log.DiskUsage() }
 
 // clock is monotonic: retries neither freeze nor storm when the wall clock
 // jumps.
-type clock struct{ start time.Time }
+type clock struct {
+	start time.Time
+	wall  func() time.Time
+}
 
-func newClock() clock { return clock{time.Now()} }
+func newClock(wall func() time.Time) clock { return clock{time.Now(), wall} }
 
 func (c clock) now() int64 { return int64(time.Since(c.start)) }

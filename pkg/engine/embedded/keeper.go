@@ -84,7 +84,7 @@ func (s *stream) retained(first, to uint64) (uint64, error) {
 		defer s.mu.Unlock()
 		return min(to, s.dropTo), nil
 	}
-	oldest := time.Now().Add(-retention)
+	oldest := s.engine.opts.Now().Add(-retention)
 	var failed error
 	n := sort.Search(int(to-first), func(i int) bool {
 		at, err := s.timeOf(first + uint64(i))

@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
-	"time"
 
 	"leat.dev/leat/pkg/cursor"
 	"leat.dev/leat/pkg/engine"
@@ -53,7 +52,7 @@ func decodeUnsettled(seq uint64, b []byte, now, toWall int64) cursor.Unsettled {
 }
 
 // toWall is what must be added to the clock's time to get the wall clock's.
-func (c clock) toWall() int64 { return time.Now().UnixNano() - c.now() }
+func (c clock) toWall() int64 { return c.wall().UnixNano() - c.now() }
 
 // changes are the marks that bring the saved progress up to date, nil if it is.
 func (c *consumer) changes() []eventlog.Mark {

@@ -47,7 +47,7 @@ func TestRetrySurvivesClocks(t *testing.T) {
 }
 
 func TestRetryForeverSurvives(t *testing.T) {
-	c := newClock()
+	c := newClock(time.Now)
 	saved := encodeUnsettled(cursor.Unsettled{Parked: true, Due: c.now() + cursor.Forever, After: cursor.Forever}, c.toWall())
 	u := decodeUnsettled(1, saved, c.now(), c.toWall())
 	if left := time.Duration(u.Due - c.now()); left < 70*365*24*time.Hour {
@@ -117,7 +117,7 @@ func FuzzLoadProgress(f *testing.F) {
 		if err := log.SetMarks(ctx, eventlog.MarkSet{Stream: s, Marks: marks}); err != nil {
 			t.Fatal(err)
 		}
-		cursors, _, err := loadProgress(s, newClock())
+		cursors, _, err := loadProgress(s, newClock(time.Now))
 		if err != nil {
 			return
 		}

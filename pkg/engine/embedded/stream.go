@@ -88,7 +88,7 @@ func (s *stream) Append(ctx context.Context, payloads ...engine.Payload) (engine
 	if !s.engine.disk.take(payloads) {
 		return 0, engine.ErrFull
 	}
-	now := time.Now()
+	now := s.engine.opts.Now()
 	entries := make([]eventlog.Entry, len(payloads))
 	for i := range payloads {
 		entries[i] = eventlog.Entry{Tag: makeTag(&payloads[i], now), Data: payloads[i].Data}
