@@ -81,7 +81,7 @@ func (a *application) retire() {
 			wanted[routeKey{name, r.ID}] = true
 		}
 	}
-	for _, p := range a.list() {
+	for _, p := range a.all() {
 		same := a.streams[p.key.stream] == p.stream
 		if wanted[p.key] && same && !p.closed.Load() {
 			continue
@@ -192,11 +192,14 @@ func (d *Dispatcher) open(ctx context.Context, s engine.Stream, key routeKey, r 
 	if err != nil {
 		return fmt.Errorf("opening the consumer of %s: %w", r, err)
 	}
-	p := &pump{key: key, stream: s, consumer: consumer, courier: &d.courier, letters: &d.letters, settling: d.settling}
+	p := &pump{
+		key: key, stream: s, consumer: consumer, courier: &d.courier, letters: &d.letters, settling: d.settling,
+		redrive: make(chan struct{}, 1),
+	}
 	p.memory.budget = &d.budget
 	p.attempts, p.cut = context.WithCancel(d.attempts)
 	p.route.Store(b)
-	p.spec = b.spec
+	p.told = b
 	d.mu.Lock()
 	d.pumps[key] = p
 	d.mu.Unlock()
@@ -218,12 +221,12 @@ func (d *Dispatcher) update(ctx context.Context, p *pump, r *routing.Route) erro
 	if !b.pumped() {
 		p.stop()
 	}
-	if !reflect.DeepEqual(p.spec, b.spec) {
+	if !reflect.DeepEqual(p.told.spec, b.spec) {
 		if err := p.consumer.Update(ctx, b.spec); err != nil {
 			return fmt.Errorf("updating the consumer of %s: %w", r, err)
 		}
-		p.spec = b.spec
 	}
+	p.told = b
 	if b.pumped() {
 		p.start()
 	}

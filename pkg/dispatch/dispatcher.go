@@ -17,6 +17,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"maps"
 	"net/http"
 	"slices"
 	"sync"
@@ -154,17 +155,20 @@ func (d *Dispatcher) Close(ctx context.Context) error {
 	return <-errs
 }
 
+// all returns the pumps in no order.
+func (d *Dispatcher) all() []*pump {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	return slices.AppendSeq(make([]*pump, 0, len(d.pumps)), maps.Values(d.pumps))
+}
+
 // list returns the pumps, ordered by stream and route.
 func (d *Dispatcher) list() []*pump {
-	d.mu.RLock()
-	pumps := make([]*pump, 0, len(d.pumps))
-	for _, p := range d.pumps {
-		pumps = append(pumps, p)
-	}
-	d.mu.RUnlock()
+	pumps := d.all()
 	slices.SortFunc(pumps, func(a, b *pump) int {
+		s, t := &a.key.stream, &b.key.stream
 		return cmp.Or(
-			cmp.Compare(a.key.stream.String(), b.key.stream.String()),
+			cmp.Compare(s.Kind, t.Kind), cmp.Compare(s.Namespace, t.Namespace), cmp.Compare(s.Name, t.Name),
 			cmp.Compare(a.key.id, b.key.id),
 		)
 	})

@@ -30,8 +30,10 @@ type pump struct {
 	// settling outlives attempts, so that what was cut off can be given back.
 	settling context.Context
 
-	crew *crew               // nil while the route is not pumped
-	spec engine.ConsumerSpec // what the consumer has now; belongs to Apply
+	crew *crew // nil while the route is not pumped
+	// told is the generation whose spec the consumer has: an older one than
+	// route's after an update that failed. It belongs to Apply.
+	told *bound
 	wg   sync.WaitGroup
 	// closed is set when the engine has closed the consumer under the pump.
 	closed atomic.Bool
@@ -41,8 +43,8 @@ type pump struct {
 	memory  memory
 	counted counters
 	last    lastError
-	// redrive is held by the one re-drive that may run.
-	redrive sync.Mutex
+	// redrive has room for the token of the one re-drive that may run.
+	redrive chan struct{}
 }
 
 // start makes the pump take deliveries, or changes how many at once.
@@ -68,8 +70,8 @@ func (p *pump) stop() {
 func (p *pump) close() error {
 	p.wg.Wait()
 	p.cut()
-	p.redrive.Lock()
-	defer p.redrive.Unlock()
+	p.redrive <- struct{}{}
+	<-p.redrive
 	p.memory.clear()
 	return p.consumer.Close()
 }

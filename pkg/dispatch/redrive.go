@@ -46,10 +46,12 @@ func (d *Dispatcher) Redrive(ctx context.Context, stream routing.StreamName, rou
 	if !b.pumped() {
 		return Redriven{}, fmt.Errorf("%s cannot be served now: %s", b.route, b.route.Unresolved)
 	}
-	if !p.redrive.TryLock() {
+	select {
+	case p.redrive <- struct{}{}:
+		defer func() { <-p.redrive }()
+	default:
 		return Redriven{}, ErrRedriveRunning
 	}
-	defer p.redrive.Unlock()
 	if p.attempts.Err() != nil {
 		return Redriven{}, fmt.Errorf("%w any more: %s in %s", ErrNoRoute, route, stream)
 	}

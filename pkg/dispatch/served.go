@@ -1,10 +1,6 @@
 package dispatch
 
-import (
-	"reflect"
-
-	"leat.dev/leat/pkg/routing"
-)
+import "leat.dev/leat/pkg/routing"
 
 // Served is a route that has its place in its stream and is delivered to.
 type Served struct {
@@ -15,16 +11,17 @@ type Served struct {
 	Problem string
 }
 
-// Served returns the routes that are delivered to now, in the way that their
-// Fingerprint says. It waits for an Apply that is under way.
+// Served returns, in no order, the routes that are delivered to now, in the way
+// that their Fingerprint says. It waits for an Apply that is under way.
 func (d *Dispatcher) Served() []Served {
 	d.applying.Lock()
 	defer d.applying.Unlock()
 	if d.closed {
 		return nil
 	}
-	var served []Served
-	for _, p := range d.list() {
+	pumps := d.all()
+	served := make([]Served, 0, len(pumps))
+	for _, p := range pumps {
 		if b := p.route.Load(); p.serves(b) {
 			served = append(served, Served{p.key.stream, p.key.id, b.fingerprint, b.mistake})
 		}
@@ -32,10 +29,9 @@ func (d *Dispatcher) Served() []Served {
 	return served
 }
 
-// serves reports whether the pump takes deliveries for exactly b: an update
-// that failed halfway has left the consumer with the spec before.
+// serves reports whether the pump takes deliveries for exactly b.
 func (p *pump) serves(b *bound) bool {
-	return p.crew != nil && !p.closed.Load() && reflect.DeepEqual(p.spec, b.spec)
+	return p.crew != nil && !p.closed.Load() && p.told == b
 }
 
 // Release reports whether nothing of a stream is in use any more, and lets go
