@@ -9,6 +9,7 @@ import (
 	"knative.dev/eventing/pkg/apis/eventing"
 	eventingv1 "knative.dev/eventing/pkg/apis/eventing/v1"
 	"knative.dev/eventing/pkg/apis/feature"
+	"knative.dev/eventing/pkg/client/injection/client"
 	brokerinformer "knative.dev/eventing/pkg/client/injection/informers/eventing/v1/broker"
 	triggerinformer "knative.dev/eventing/pkg/client/injection/informers/eventing/v1/trigger"
 	triggerreconciler "knative.dev/eventing/pkg/client/injection/reconciler/eventing/v1/trigger"
@@ -51,7 +52,7 @@ func NewController(link dataplane.Link) injection.ControllerConstructor {
 		impl := triggerreconciler.NewImpl(ctx, r, func(*controller.Impl) controller.Options {
 			return controller.Options{ConfigStore: features, AgentName: agent, PromoteFilterFunc: l.ours}
 		})
-		impl.Reconciler = newGuard(impl.Reconciler, l, triggers.Lister())
+		impl.Reconciler = newGuard(impl.Reconciler, l, triggers.Lister(), client.Get(ctx).EventingV1())
 		q = &queue{impl: impl, linker: l, triggers: triggers.Informer().GetIndexer()}
 		r.resolver = resolver.NewURIResolverFromTracker(ctx, impl.Tracker)
 		r.sources = duck.NewListableTrackerFromTracker(ctx, source.Get, impl.Tracker)

@@ -5,11 +5,13 @@ import (
 	"fmt"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/cache"
 	"knative.dev/eventing/pkg/apis/eventing"
 	eventingv1 "knative.dev/eventing/pkg/apis/eventing/v1"
 	"knative.dev/eventing/pkg/apis/feature"
+	eventingclient "knative.dev/eventing/pkg/client/clientset/versioned/typed/eventing/v1"
 	eventinglisters "knative.dev/eventing/pkg/client/listers/eventing/v1"
 	"knative.dev/pkg/controller"
 	"knative.dev/pkg/reconciler"
@@ -76,15 +78,16 @@ type guard struct {
 	reconciler.LeaderAware
 	linker   *linker
 	triggers eventinglisters.TriggerLister
+	brokers  eventingclient.BrokersGetter
 }
 
 // newGuard wraps a generated reconciler.
-func newGuard(r controller.Reconciler, l *linker, triggers eventinglisters.TriggerLister) *guard {
+func newGuard(r controller.Reconciler, l *linker, triggers eventinglisters.TriggerLister, brokers eventingclient.BrokersGetter) *guard {
 	la, ok := r.(reconciler.LeaderAware)
 	if !ok {
 		panic("BUG: the generated reconciler is not leader aware")
 	}
-	return &guard{Reconciler: r, LeaderAware: la, linker: l, triggers: triggers}
+	return &guard{Reconciler: r, LeaderAware: la, linker: l, triggers: triggers, brokers: brokers}
 }
 
 // Reconcile implements controller.Reconciler.
@@ -104,7 +107,29 @@ func (g *guard) Reconcile(ctx context.Context, key string) error {
 	if !l.ours {
 		return nil
 	}
+	if l.missing == reasonNoBroker && !saysNoBroker(t) {
+		if missing, err := g.missing(ctx, t); err != nil || !missing {
+			return err
+		}
+	}
 	return g.Reconciler.Reconcile(context.WithValue(ctx, linkKey{}, l), key)
+}
+
+// missing asks the API server whether a Trigger's Broker does not exist. The
+// caches of Triggers and Brokers do not keep step: of a Trigger that was made
+// right after its Broker nobody knows yet whose it is. It comes back with its
+// Broker if that is ours.
+func (g *guard) missing(ctx context.Context, t *eventingv1.Trigger) (bool, error) {
+	name := build.BrokerOf(t)
+	_, err := g.brokers.Brokers(name.Namespace).Get(ctx, name.Name, metav1.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		return true, nil
+	}
+	return false, err
+}
+
+func saysNoBroker(t *eventingv1.Trigger) bool {
+	return t.Status.GetCondition(eventingv1.TriggerConditionBroker).GetReason() == reasonNoBroker
 }
 
 type linkKey struct{}

@@ -53,7 +53,7 @@ func (r row) run(t *testing.T) {
 			rec.sources = duck.NewListableTrackerFromTracker(ctx, source.Get, &rtesting.FakeTracker{})
 			l := &linker{brokers: w.Brokers, features: w.Features}
 			return newGuard(triggerreconciler.NewReconciler(ctx, logging.FromContext(ctx), w.Eventing, w.Triggers, w.Recorder, rec,
-				controller.Options{ConfigStore: w.Features}), l, w.Triggers)
+				controller.Options{ConfigStore: w.Features}), l, w.Triggers, w.Eventing.EventingV1())
 		})
 	})
 }
