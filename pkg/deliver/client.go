@@ -146,5 +146,5 @@ func (c *Client) attempt(ctx context.Context, dest *routing.Destination, e *clou
 		return Outcome{Err: err}
 	}
 	defer resp.Body.Close()
-	return c.read(resp, o, cancel)
+	return c.read(attempt, target, resp, o, cancel)
 }

@@ -35,7 +35,8 @@ func FuzzResponse(f *testing.F) {
 		if err != nil {
 			return
 		}
-		out := client.read(resp, SendOptions{PreferReply: prefer, AllowNonEvent: allow}, func() {})
+		to := &target{large: make(chan struct{}, largeReplies)}
+		out := client.read(t.Context(), to, resp, SendOptions{PreferReply: prefer, AllowNonEvent: allow}, func() {})
 		_ = resp.Body.Close() // of bytes
 		verdict := Classify(out)
 		switch {

@@ -2,6 +2,7 @@ package deliver
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -14,7 +15,7 @@ import (
 // read takes what is wanted from the response, in a form that outlives it, and
 // leaves the connection fit for the next request where that is cheap. cancel
 // ends the attempt.
-func (c *Client) read(resp *http.Response, o SendOptions, cancel context.CancelFunc) Outcome {
+func (c *Client) read(ctx context.Context, t *target, resp *http.Response, o SendOptions, cancel context.CancelFunc) Outcome {
 	out := Outcome{Status: resp.StatusCode}
 	switch {
 	case resp.StatusCode < 200:
@@ -22,7 +23,7 @@ func (c *Client) read(resp *http.Response, o SendOptions, cancel context.CancelF
 	case resp.StatusCode < 300 && !mayReply(resp, o):
 		c.within(cancel, resp, func() { drain(resp.Body) })
 	case resp.StatusCode < 300:
-		out.Reply, out.ReplyErr = c.reply(resp, o)
+		out.Reply, out.ReplyErr = c.reply(ctx, t, resp, cancel)
 	default:
 		c.within(cancel, resp, func() {
 			out.Body = readBody(resp.Body, resp.ContentLength)
@@ -56,16 +57,32 @@ func mayReply(resp *http.Response, o SendOptions) bool {
 		(!o.AllowNonEvent || claimsEvent(resp.Header))
 }
 
-func (c *Client) reply(resp *http.Response, o SendOptions) (*cloudevent.Event, error) {
-	body, err := readAll(resp.Body, resp.ContentLength, c.opts.MaxReplyBytes)
+const noEvent = "the response must be empty or a CloudEvent"
+
+func (c *Client) reply(ctx context.Context, t *target, resp *http.Response, cancel context.CancelFunc) (*cloudevent.Event, error) {
+	if !claimsEvent(resp.Header) && !isEmpty(resp) {
+		c.within(cancel, resp, func() { drain(resp.Body) })
+		return nil, errors.New(noEvent)
+	}
+	body, err := t.readAll(ctx, resp.Body, resp.ContentLength, c.opts.MaxReplyBytes)
 	if err != nil {
 		return nil, fmt.Errorf("the reply: %w", err)
 	}
 	reply, err := cloudevent.ReplyFromHTTP(resp.Header, body)
 	if err != nil {
-		return nil, fmt.Errorf("the response must be empty or a CloudEvent: %w", err)
+		return nil, fmt.Errorf("%s: %w", noEvent, err)
 	}
 	return reply, nil
+}
+
+// isEmpty tells whether the response has no body, by reading a byte of it if it
+// does not say so.
+func isEmpty(resp *http.Response) bool {
+	if resp.ContentLength >= 0 {
+		return resp.ContentLength == 0
+	}
+	n, err := io.ReadFull(resp.Body, make([]byte, 1))
+	return n == 0 && err == io.EOF
 }
 
 // claimsEvent tells whether a message is meant as a CloudEvent (HTTP binding,
@@ -103,9 +120,17 @@ func readBody(r io.Reader, length int64) []byte {
 // be used again.
 func drain(r io.Reader) { _, _ = io.CopyN(io.Discard, r, 64<<10) }
 
+// A reply of more than smallReply bytes is read beside at most largeReplies-1
+// others of its destination, so that a subscriber which answers every delivery
+// with as much as it may does not fill the memory. Others do not wait for it.
+const (
+	smallReply   = 64 << 10
+	largeReplies = 4
+)
+
 // readAll reads to the end and fails if that is more than max bytes. The
-// length that a peer announces is believed up to 64 KiB.
-func readAll(r io.Reader, length, max int64) ([]byte, error) {
+// length that a peer announces is believed up to smallReply.
+func (t *target) readAll(ctx context.Context, r io.Reader, length, max int64) ([]byte, error) {
 	tooLong := fmt.Errorf("its body is longer than %d bytes", max)
 	if length > max {
 		return nil, tooLong
@@ -116,9 +141,18 @@ func readAll(r io.Reader, length, max int64) ([]byte, error) {
 	if length < 0 {
 		length = 512
 	}
-	body := make([]byte, 0, min(length, 64<<10))
+	body, large := make([]byte, 0, min(length, smallReply)), false
 	r = io.LimitReader(r, max+1)
 	for {
+		if len(body) >= smallReply && !large {
+			select {
+			case t.large <- struct{}{}:
+				large = true
+				defer func() { <-t.large }()
+			case <-ctx.Done():
+				return nil, fmt.Errorf("it is large, and waited too long for other large ones: %w", context.Cause(ctx))
+			}
+		}
 		if len(body) == cap(body) {
 			body = append(body, 0)[:len(body)]
 		}

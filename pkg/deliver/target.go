@@ -33,6 +33,8 @@ type target struct {
 	transport     *http.Transport
 	template      *http.Request
 	authorization []string
+	// large holds a token for each large reply that is being read.
+	large chan struct{}
 }
 
 type targetKey struct{ url, caCerts string }
@@ -74,7 +76,7 @@ func (ts *targets) add(key targetKey) (*target, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := &target{template: &http.Request{
+	t := &target{large: make(chan struct{}, largeReplies), template: &http.Request{
 		Method: http.MethodPost, URL: u, Host: u.Host,
 		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 	}}
