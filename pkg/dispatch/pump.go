@@ -37,9 +37,8 @@ type pump struct {
 	wg   sync.WaitGroup
 	// closed is set when the engine has closed the consumer under the pump.
 	closed atomic.Bool
-	// full is since when our own store has had no room, in nanoseconds of the
-	// wall clock; 0 if it has.
-	full    atomic.Int64
+	// full is since when our own store has had no room, nil if it has.
+	full    atomic.Pointer[time.Time]
 	memory  memory
 	counted counters
 	last    lastError
@@ -167,7 +166,7 @@ func (p *pump) serve(c *crew, b *bound, d engine.Delivery, e *cloudevent.Event, 
 	p.count(res)
 	switch res.do {
 	case ack:
-		p.full.Store(0)
+		p.full.Store(nil)
 		p.ack(d.Seq)
 		p.counted.delivered.Add(1)
 		b.observe.Settled(Delivered)
@@ -203,12 +202,17 @@ func (p *pump) count(res result) {
 // hold keeps a delivery in its slot while our own store has no room, so that
 // we do not take more of what cannot end, and gives it back unattempted.
 func (p *pump) hold(c *crew, b *bound, d engine.Delivery, f failure) {
-	now := time.Now().UnixNano()
-	p.full.CompareAndSwap(0, now)
+	now := time.Now()
+	since := now
+	if !p.full.CompareAndSwap(nil, &now) {
+		if full := p.full.Load(); full != nil {
+			since = *full
+		}
+	}
 	p.last.set("our own store failed, the delivery starts again soon: " + f.String() + ": " + string(f.outcome.Body))
 	p.counted.held.Add(1)
 	b.observe.Settled(Held)
-	pause(c.ctx, holdDelay(time.Duration(now-p.full.Load())))
+	pause(c.ctx, holdDelay(now.Sub(since)))
 	p.release(d.Seq)
 }
 
