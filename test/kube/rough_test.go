@@ -214,7 +214,7 @@ func TestAPIServerAway(t *testing.T) {
 			to.sendTyped(t, "late", "late")
 			sub.WaitEvent(t, "late")
 			waitDelivered(t, l.end(), sub)
-			if p := l.pause(); p > 2*time.Second {
+			if p := l.pause(); p > 5*time.Second {
 				t.Errorf("no event was acknowledged for %v", p)
 			}
 			r.mustNotChange(before)
