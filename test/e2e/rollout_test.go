@@ -93,8 +93,8 @@ func systemLogs(since time.Duration) string {
 	return all.String()
 }
 
-// refusals are the lines in which Leat's pods tell that the API server did not
-// let them.
+// refusals are the lines in which Leat's pods tell that their roles did not
+// suffice.
 func refusals() (lines []string) {
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
@@ -108,7 +108,7 @@ func refusals() (lines []string) {
 			return []string{err.Error()}
 		}
 		for line := range strings.Lines(string(text)) {
-			if strings.Contains(line, "is forbidden") {
+			if strings.Contains(line, "is forbidden: User ") {
 				lines = append(lines, line)
 			}
 		}
