@@ -5,7 +5,6 @@ import (
 	"net/http"
 	"slices"
 	"strings"
-	"sync/atomic"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
@@ -51,8 +50,7 @@ func TestTriggerThenBroker(t *testing.T) {
 	r.trigger("early", "orders", sub.URL)
 	r.waitTriggerSays("early", "BrokerReady", "BrokerDoesNotExist", "")
 
-	r.broker("orders")
-	to := r.target(t, r.waitBroker("orders").Status.Address)
+	to := r.orders()
 	r.waitTrigger("early")
 	to.send(t, "1")
 	sub.WaitEvent(t, "1")
@@ -61,8 +59,7 @@ func TestTriggerThenBroker(t *testing.T) {
 // What is stored of a Broker goes with it, and whoever sends to it is told.
 func TestBrokerDeleted(t *testing.T) {
 	r := calm(t).room(t)
-	r.broker("orders")
-	to := r.target(t, r.waitBroker("orders").Status.Address)
+	to := r.orders()
 	r.trigger("failing", "orders", harness.ReservePort(t).URL, retries(1000))
 	r.waitTrigger("failing")
 	to.send(t, numbered("old", 10)...)
@@ -81,15 +78,8 @@ func TestBrokerDeleted(t *testing.T) {
 // A Broker of the same name is another one: it begins empty.
 func TestBrokerRecreatedAtOnce(t *testing.T) {
 	r := calm(t).room(t)
-	r.broker("orders")
-	to := r.target(t, r.waitBroker("orders").Status.Address)
-	var open atomic.Bool
-	sub := harness.NewSubscriber(t, func(harness.Request) harness.Answer {
-		if open.Load() {
-			return harness.Answer{Status: http.StatusOK}
-		}
-		return harness.Answer{Status: http.StatusServiceUnavailable}
-	})
+	to := r.orders()
+	sub, open := closedSubscriber(t)
 	triggers := []string{"one", "two", "three"}
 	for _, name := range triggers {
 		r.trigger(name, "orders", sub.URL+"/"+name, retries(1000))
@@ -100,7 +90,7 @@ func TestBrokerRecreatedAtOnce(t *testing.T) {
 
 	r.deleteBroker("orders")
 	before := len(sub.Requests())
-	open.Store(true)
+	open()
 	r.broker("orders")
 	r.waitBroker("orders")
 	r.waitTriggers(len(triggers))

@@ -48,11 +48,10 @@ func (r *room) subscribe(name string, subscribers ...eventingduckv1.SubscriberSp
 // spec is now.
 func (r *room) waitChannel(name string) *messagingv1alpha1.LeatChannel {
 	r.t.Helper()
-	var c *messagingv1alpha1.LeatChannel
-	eventually(r.t, func() (err error) {
-		if c, err = r.channels.Get(r.t.Context(), name, metav1.GetOptions{}); err != nil {
-			return err
-		}
+	get := func() (*messagingv1alpha1.LeatChannel, error) {
+		return r.channels.Get(r.t.Context(), name, metav1.GetOptions{})
+	}
+	return awaited(r.t, get, func(c *messagingv1alpha1.LeatChannel) error {
 		if len(c.Status.Subscribers) != len(c.Spec.Subscribers) {
 			return fmt.Errorf("the channel has %d subscribers, its status %+v", len(c.Spec.Subscribers), c.Status.Subscribers)
 		}
@@ -65,7 +64,6 @@ func (r *room) waitChannel(name string) *messagingv1alpha1.LeatChannel {
 		}
 		return ready(c)
 	})
-	return c
 }
 
 func TestChannel(t *testing.T) {

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -90,6 +91,18 @@ func numbered(prefix string, n int) []string {
 		ids[i] = fmt.Sprintf("%s-%d", prefix, i)
 	}
 	return ids
+}
+
+// closedSubscriber refuses everything until it is opened.
+func closedSubscriber(t testing.TB) (sub *harness.Subscriber, open func()) {
+	t.Helper()
+	var isOpen atomic.Bool
+	return harness.NewSubscriber(t, func(harness.Request) harness.Answer {
+		if isOpen.Load() {
+			return harness.Answer{Status: http.StatusOK}
+		}
+		return harness.Answer{Status: http.StatusServiceUnavailable}
+	}), func() { isOpen.Store(true) }
 }
 
 // A load is senders that go on, whatever becomes of the dispatcher, and never

@@ -103,30 +103,45 @@ func (r *room) changeTrigger(name string, change func(*eventingv1.Trigger)) {
 	}
 }
 
+// awaited gets an object until check has nothing to say about it.
+func awaited[T any](t testing.TB, get func() (T, error), check func(T) error) T {
+	t.Helper()
+	var object T
+	eventually(t, func() (err error) {
+		if object, err = get(); err != nil {
+			return err
+		}
+		return check(object)
+	})
+	return object
+}
+
+func (r *room) getBroker(name string) func() (*eventingv1.Broker, error) {
+	return func() (*eventingv1.Broker, error) { return r.brokers.Get(r.t.Context(), name, metav1.GetOptions{}) }
+}
+
+func (r *room) getTrigger(name string) func() (*eventingv1.Trigger, error) {
+	return func() (*eventingv1.Trigger, error) { return r.triggers.Get(r.t.Context(), name, metav1.GetOptions{}) }
+}
+
 // waitBroker waits until it is Ready as its spec is now.
 func (r *room) waitBroker(name string) *eventingv1.Broker {
 	r.t.Helper()
-	var b *eventingv1.Broker
-	eventually(r.t, func() (err error) {
-		if b, err = r.brokers.Get(r.t.Context(), name, metav1.GetOptions{}); err != nil {
-			return err
-		}
-		return ready(b)
-	})
-	return b
+	return awaited(r.t, r.getBroker(name), func(b *eventingv1.Broker) error { return ready(b) })
 }
 
 // waitTrigger waits until it is Ready as its spec is now.
 func (r *room) waitTrigger(name string) *eventingv1.Trigger {
 	r.t.Helper()
-	var tr *eventingv1.Trigger
-	eventually(r.t, func() (err error) {
-		if tr, err = r.triggers.Get(r.t.Context(), name, metav1.GetOptions{}); err != nil {
-			return err
-		}
-		return ready(tr)
-	})
-	return tr
+	return awaited(r.t, r.getTrigger(name), func(tr *eventingv1.Trigger) error { return ready(tr) })
+}
+
+// orders makes a Broker of that name, and returns where it takes events once it
+// is Ready.
+func (r *room) orders() target {
+	r.t.Helper()
+	r.broker("orders")
+	return r.target(r.t, r.waitBroker("orders").Status.Address)
 }
 
 // waitTriggers waits until so many are there and all are Ready.
@@ -153,25 +168,13 @@ func (r *room) waitTriggers(n int) {
 // reason and a message that contain these texts.
 func (r *room) waitTriggerSays(name, condition, reason, message string) {
 	r.t.Helper()
-	eventually(r.t, func() error {
-		tr, err := r.triggers.Get(r.t.Context(), name, metav1.GetOptions{})
-		if err != nil {
-			return err
-		}
-		return says(tr, condition, reason, message)
-	})
+	awaited(r.t, r.getTrigger(name), func(tr *eventingv1.Trigger) error { return says(tr, condition, reason, message) })
 }
 
 // waitBrokerSays is the same for a Broker.
 func (r *room) waitBrokerSays(name, condition, reason, message string) {
 	r.t.Helper()
-	eventually(r.t, func() error {
-		b, err := r.brokers.Get(r.t.Context(), name, metav1.GetOptions{})
-		if err != nil {
-			return err
-		}
-		return says(b, condition, reason, message)
-	})
+	awaited(r.t, r.getBroker(name), func(b *eventingv1.Broker) error { return says(b, condition, reason, message) })
 }
 
 // deleteBroker deletes it and waits until it is gone.

@@ -57,6 +57,20 @@ func pause(ctx context.Context, d time.Duration) {
 	}
 }
 
+// mustServe makes a Trigger of the Broker orders for events of a type of its
+// own, sends one when it is Ready, and waits for it. It returns how long Ready
+// took.
+func (r *room) mustServe(name string, to target, sub *harness.Subscriber) time.Duration {
+	r.t.Helper()
+	from := time.Now()
+	r.trigger(name, "orders", sub.URL, forType(name))
+	r.waitTrigger(name)
+	took := time.Since(from)
+	to.sendTyped(r.t, name, name)
+	sub.WaitEvent(r.t, name)
+	return took
+}
+
 // must fails the test on an error.
 func must(t testing.TB, err error) {
 	t.Helper()
@@ -106,8 +120,7 @@ func TestDispatcherAway(t *testing.T) {
 	w := rough(t)
 	r := w.room(t)
 	sub := harness.NewSubscriber(t, nil)
-	r.broker("orders")
-	to := r.target(t, r.waitBroker("orders").Status.Address)
+	to := r.orders()
 	r.trigger("all", "orders", sub.URL)
 	r.waitTrigger("all")
 	must(t, w.dispatcher.stop())
@@ -133,12 +146,11 @@ func TestControllerKilled(t *testing.T) {
 
 	must(t, w.controller.kill())
 	before := r.versions()
-	r.trigger("late", "orders", sub.URL, forType("late"))
+	r.trigger("meanwhile", "orders", sub.URL)
 	l.waitMore(100)
 	must(t, w.controller.start())
-	r.waitTrigger("late")
-	to.sendTyped(t, "late", "late")
-	sub.WaitEvent(t, "late")
+	r.waitTrigger("meanwhile")
+	r.mustServe("late", to, sub)
 	waitDelivered(t, l.end(), sub)
 
 	r.mustNotChange(before)
@@ -149,8 +161,7 @@ func TestLeaderElection(t *testing.T) {
 	w := rough(t)
 	r := w.room(t)
 	sub := harness.NewSubscriber(t, nil)
-	r.broker("orders")
-	to := r.target(t, r.waitBroker("orders").Status.Address)
+	to := r.orders()
 	// The first one has done that, so it leads.
 	second, err := w.newController(t.Context(), "leat-controller-1")
 	must(t, err)
@@ -161,13 +172,7 @@ func TestLeaderElection(t *testing.T) {
 	first := w.controller
 	for i, leader := range []*program{first, second} {
 		must(t, leader.kill())
-		name := fmt.Sprintf("t%d", i)
-		r.trigger(name, "orders", sub.URL+"/"+name, forType(name))
-		from := time.Now()
-		r.waitTrigger(name)
-		t.Logf("%v after a leader was killed, the next one had a Trigger Ready", time.Since(from))
-		to.sendTyped(t, name, name)
-		sub.WaitEvent(t, name)
+		t.Logf("%v after a leader was killed, the next one had a Trigger Ready", r.mustServe(fmt.Sprintf("t%d", i), to, sub))
 		if leader == first {
 			must(t, first.start())
 		}
@@ -177,6 +182,7 @@ func TestLeaderElection(t *testing.T) {
 // While the API server hangs or is gone, events flow, and what is Ready stays
 // Ready. Afterwards all goes on.
 func TestAPIServerAway(t *testing.T) {
+	t.Parallel()
 	for name, away := range map[string]func(t *testing.T, w *world, meanwhile func()){
 		"hanging": func(t *testing.T, w *world, meanwhile func()) {
 			must(t, w.apiserver.signal(syscall.SIGSTOP))
@@ -193,8 +199,7 @@ func TestAPIServerAway(t *testing.T) {
 			w := rough(t)
 			r := w.room(t)
 			sub := harness.NewSubscriber(t, nil)
-			r.broker("orders")
-			to := r.target(t, r.waitBroker("orders").Status.Address)
+			to := r.orders()
 			r.trigger("all", "orders", sub.URL)
 			r.waitTrigger("all")
 			l := startLoad(t, to)
@@ -207,12 +212,7 @@ func TestAPIServerAway(t *testing.T) {
 				waitDelivered(t, acked, sub)
 			})
 			must(t, w.waitReady(t.Context()))
-			back := time.Now()
-			r.trigger("late", "orders", sub.URL, forType("late"))
-			r.waitTrigger("late")
-			t.Logf("a new Trigger was Ready %v after the API server was back", time.Since(back))
-			to.sendTyped(t, "late", "late")
-			sub.WaitEvent(t, "late")
+			t.Logf("a new Trigger was Ready %v after the API server was back", r.mustServe("late", to, sub))
 			waitDelivered(t, l.end(), sub)
 			if p := l.pause(); p > 5*time.Second {
 				t.Errorf("no event was acknowledged for %v", p)
@@ -229,8 +229,7 @@ func TestDispatcherStartsWithoutAPIServer(t *testing.T) {
 	w := rough(t)
 	r := w.room(t)
 	sub := harness.NewSubscriber(t, nil)
-	r.broker("orders")
-	to := r.target(t, r.waitBroker("orders").Status.Address)
+	to := r.orders()
 	r.trigger("all", "orders", sub.URL)
 	r.waitTrigger("all")
 	l := startLoad(t, to)

@@ -2,9 +2,7 @@ package kube
 
 import (
 	"fmt"
-	"net/http"
 	"slices"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -48,8 +46,7 @@ func (r *room) makeTriggers(all ...*eventingv1.Trigger) {
 func TestManyTriggersAtOnce(t *testing.T) {
 	const n = 200
 	r := calm(t).room(t)
-	r.broker("orders")
-	to := r.target(t, r.waitBroker("orders").Status.Address)
+	to := r.orders()
 	sub := harness.NewSubscriber(t, nil)
 	var all []*eventingv1.Trigger
 	for i := range n {
@@ -75,8 +72,7 @@ func TestManyTriggersAtOnce(t *testing.T) {
 func TestEventAtTheMomentOfReady(t *testing.T) {
 	const n, atOnce = 200, 20
 	r := calm(t).room(t)
-	r.broker("orders")
-	to := r.target(t, r.waitBroker("orders").Status.Address)
+	to := r.orders()
 	sub := harness.NewSubscriber(t, nil)
 
 	watch, err := r.triggers.Watch(t.Context(), metav1.ListOptions{})
@@ -130,8 +126,7 @@ func TestEventAtTheMomentOfReady(t *testing.T) {
 // Ready says when the old one is no longer needed.
 func TestSubscriberChangedUnderLoad(t *testing.T) {
 	r := calm(t).room(t)
-	r.broker("orders")
-	to := r.target(t, r.waitBroker("orders").Status.Address)
+	to := r.orders()
 	subs := []*harness.Subscriber{harness.NewSubscriber(t, nil)}
 	r.trigger("moving", "orders", subs[0].URL)
 	r.waitTrigger("moving")
@@ -162,8 +157,7 @@ func TestSubscriberChangedUnderLoad(t *testing.T) {
 // goes on waiting for it.
 func TestChangedTriggerKeepsItsPlace(t *testing.T) {
 	r := calm(t).room(t)
-	r.broker("orders")
-	to := r.target(t, r.waitBroker("orders").Status.Address)
+	to := r.orders()
 	r.trigger("changing", "orders", harness.ReservePort(t).URL, retries(100_000))
 	r.waitTrigger("changing")
 	ids := numbered("waiting", 20)
@@ -187,15 +181,8 @@ func TestChangedTriggerKeepsItsPlace(t *testing.T) {
 // What only waits for a Trigger goes with it.
 func TestTriggerDeleted(t *testing.T) {
 	r := calm(t).room(t)
-	r.broker("orders")
-	to := r.target(t, r.waitBroker("orders").Status.Address)
-	var open atomic.Bool
-	sub := harness.NewSubscriber(t, func(harness.Request) harness.Answer {
-		if open.Load() {
-			return harness.Answer{Status: http.StatusOK}
-		}
-		return harness.Answer{Status: http.StatusServiceUnavailable}
-	})
+	to := r.orders()
+	sub, open := closedSubscriber(t)
 	r.trigger("failing", "orders", sub.URL, retries(100_000))
 	r.waitTrigger("failing")
 	to.send(t, numbered("old", 10)...)
@@ -211,7 +198,7 @@ func TestTriggerDeleted(t *testing.T) {
 		return nil
 	})
 	before := len(sub.Requests())
-	open.Store(true)
+	open()
 	r.trigger("failing", "orders", sub.URL)
 	r.waitTrigger("failing")
 	to.send(t, "new")
@@ -225,8 +212,7 @@ func TestTriggerDeleted(t *testing.T) {
 // and its neighbor does not notice.
 func TestFilterMistakeIsShown(t *testing.T) {
 	r := calm(t).room(t)
-	r.broker("orders")
-	to := r.target(t, r.waitBroker("orders").Status.Address)
+	to := r.orders()
 	wrong, fine := harness.NewSubscriber(t, nil), harness.NewSubscriber(t, nil)
 	withSQL := func(text string) func(*eventingv1.Trigger) {
 		return func(tr *eventingv1.Trigger) { tr.Spec.Filters = []eventingv1.SubscriptionsAPIFilter{{CESQL: text}} }
