@@ -266,7 +266,7 @@ func TestManyStreams(t *testing.T) {
 				for range 20 {
 					c := w.dial2(http2.Setting{ID: http2.SettingInitialWindowSize, Val: 0})
 					clients = append(clients, c)
-					_ = c.conn.SetWriteDeadline(time.Now().Add(2 * time.Second)) // the next write shows an error of it
+					_ = c.conn.SetWriteDeadline(time.Now().Add(500 * time.Millisecond)) // the next write shows an error of it
 					for range 900 {
 						if err := open(c); err != nil {
 							break

@@ -2,12 +2,55 @@
 // as much of it as one machine can. Each attack is answered with a 4xx or cut
 // off within a bound, nothing of it is stored, a healthy sender is served
 // meanwhile, and what it took in memory and goroutines comes back.
+//
+// -torture.time (or LEAT_TORTURE_TIME) is how long each of the long versions may
+// go on, -seed (or LEAT_SEED) repeats what is random.
 package hostile
 
 import (
+	"cmp"
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"os"
 	"testing"
+	"time"
 
 	"leat.dev/leat/test/harness"
 )
 
-func TestMain(m *testing.M) { harness.Main(m) }
+// The defaults come from the environment, because go test hands its flags to
+// every package that it tests and not every package knows these.
+var (
+	tortureTime = flag.Duration("torture.time", 0, "how long each long version may go on; 0 runs the short ones (default: LEAT_TORTURE_TIME)")
+	seed        = flag.Uint64("seed", 0, "seed of all that is random; 0 takes one from the clock (default: LEAT_SEED)")
+)
+
+func TestMain(m *testing.M) {
+	fromEnvironment("torture.time", "LEAT_TORTURE_TIME")
+	fromEnvironment("seed", "LEAT_SEED")
+	flag.Parse()
+	harness.Main(m)
+}
+
+func fromEnvironment(name, variable string) {
+	value := os.Getenv(variable)
+	if value == "" {
+		return
+	}
+	if err := flag.Set(name, value); err != nil {
+		fmt.Fprintf(os.Stderr, "%s: %v\n", variable, err)
+		os.Exit(2)
+	}
+}
+
+// long says whether the long versions run.
+func long() bool { return *tortureTime > 0 }
+
+// random is the chance of one part of a test; its seed is in the log.
+func random(t *testing.T, part uint64) *rand.Rand {
+	t.Helper()
+	s := cmp.Or(*seed, uint64(time.Now().UnixNano()))
+	t.Logf("part %d: -seed %d", part, s)
+	return rand.New(rand.NewPCG(s, part))
+}

@@ -25,8 +25,10 @@ type world struct {
 	before vitals
 	// sent counts what was answered 202 to the healthy sender and by accept.
 	sent atomic.Int64
-	stop chan struct{}
-	done chan struct{}
+	// accepted says that the attack has had events accepted that it has not
+	// counted.
+	accepted   bool
+	stop, done chan struct{}
 	// worst is the longest that the healthy sender has waited; it is written
 	// before done is closed.
 	worst time.Duration
@@ -122,7 +124,7 @@ func (w *world) recovers() {
 	if w.worst > slowest {
 		w.t.Errorf("the healthy sender waited for %v", w.worst)
 	}
-	if got, want := w.stored(), w.sent.Load(); got != want {
+	if got, want := w.stored(), w.sent.Load(); got != want && !w.accepted || got < want {
 		w.t.Errorf("%d events are stored, %d were answered 202", got, want)
 	}
 	var now vitals
@@ -152,7 +154,7 @@ func (w *world) stored() int64 {
 
 // slowest is how long the healthy sender may wait for an answer on a machine
 // that is busy with an attack and the attacker.
-const slowest = 5 * time.Second
+const slowest = 10 * time.Second
 
 // vitals are what an attack may take for a while.
 type vitals struct {
