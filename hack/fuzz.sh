@@ -19,7 +19,7 @@ while read -r file; do
     echo "== $(dirname "$file") $name"
     out=$(mktemp)
     found=ok
-    go test -timeout 0 -run '^$' -fuzz "^$name\$" -fuzztime "$time" ${FUZZPARALLEL:+-parallel "$FUZZPARALLEL"} "$(dirname "$file")" 2>&1 | tee "$out" || found=FOUND
+    go test -timeout 0 -run '^$' -fuzz "^$name\$" -fuzztime "$time" -fuzzminimizetime 2s ${FUZZPARALLEL:+-parallel "$FUZZPARALLEL"} "$(dirname "$file")" 2>&1 | tee "$out" || found=FOUND
     [ "$found" = ok ] || status=1
     execs=$(grep -o 'execs: [0-9]*' "$out" | tail -1 || true)
     printf '%-6s %-24s %-26s %s\n' "$found" "$(dirname "$file")" "$name" "${execs:-execs: ?}" >>"$summary"
