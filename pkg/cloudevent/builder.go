@@ -71,15 +71,16 @@ func (b *builder) event() (Event, error) {
 			return Event{}, invalid("the required attribute %q is missing", f.name)
 		}
 	}
+	b.ev.old = b.specVersion == SpecVersion03
 	return b.ev, nil
 }
 
 func checkSpecVersion(v string) error {
 	switch v {
-	case SpecVersion:
+	case SpecVersion, SpecVersion03:
 		return nil
 	case "":
 		return invalid("the required attribute \"specversion\" is missing")
 	}
-	return invalid("the specversion %s is not supported, only \"1.0\" is", shown(v))
+	return invalid("the specversion %s is not supported, only \"1.0\" and \"0.3\" are", shown(v))
 }

@@ -17,9 +17,12 @@ import (
 	"strings"
 )
 
-// SpecVersion is the version of every Event. Version 0.3, of 2019, is refused
-// with a sentence that says so.
+// SpecVersion is the version of CloudEvents that events have.
 const SpecVersion = "1.0"
+
+// SpecVersion03 is that of 2019, which Knative's channels take as well. An Event
+// of it keeps it, on its way through all streams: nothing is converted.
+const SpecVersion03 = "0.3"
 
 // The names of the attributes that the specification defines.
 const (
@@ -32,6 +35,11 @@ const (
 	attrSubject         = "subject"
 	attrTime            = "time"
 	attrPartitionKey    = "partitionkey"
+	// attrDataContentEncoding is known to version 0.3 alone, as what data_base64
+	// is later.
+	attrDataContentEncoding = "datacontentencoding"
+	// attrSchemaURL is what version 0.3 calls dataschema.
+	attrSchemaURL = "schemaurl"
 )
 
 // Kind is the type of an attribute's value, as far as JSON tells them apart.
@@ -58,6 +66,8 @@ type Value struct {
 // An Event may be read by many goroutines at once.
 type Event struct {
 	id, source, typ string
+	// old is set for version 0.3.
+	old bool
 	// attrs are all others but specversion, sorted by name, each name once. The
 	// array is shared by copies of the Event and is never written to again.
 	attrs []attribute
@@ -78,6 +88,14 @@ func (e *Event) ID() string { return e.id }
 
 // Source returns the attribute source.
 func (e *Event) Source() string { return e.source }
+
+// specVersion returns the attribute specversion.
+func (e *Event) specVersion() string {
+	if e.old {
+		return SpecVersion03
+	}
+	return SpecVersion
+}
 
 // Type returns the attribute type.
 func (e *Event) Type() string { return e.typ }
@@ -103,7 +121,7 @@ func (e *Event) Get(name string) (value string, ok bool) {
 	case attrType:
 		return e.typ, e.typ != ""
 	case attrSpecVersion:
-		return SpecVersion, true
+		return e.specVersion(), true
 	}
 	for i := range e.attrs {
 		if e.attrs[i].name == name {
@@ -171,7 +189,7 @@ func search(attrs []attribute, name string) (int, bool) {
 // others in the order of their names.
 func (e *Event) Attributes() iter.Seq2[string, Value] {
 	return func(yield func(string, Value) bool) {
-		if !yield(attrSpecVersion, Value{String, SpecVersion}) ||
+		if !yield(attrSpecVersion, Value{String, e.specVersion()}) ||
 			!yield(attrID, Value{String, e.id}) ||
 			!yield(attrSource, Value{String, e.source}) ||
 			!yield(attrType, Value{String, e.typ}) {

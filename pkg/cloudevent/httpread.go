@@ -93,9 +93,9 @@ func fromBinary(h http.Header, body []byte) (Event, error) {
 	if len(h["Ce-Specversion"]) == 0 && !hasAttributeHeader(h) {
 		return Event{}, invalid("the message is not a CloudEvent: it has neither ce- headers nor the content type %q", ContentTypeJSON)
 	}
-	if v := h["Ce-Specversion"]; len(v) == 0 || v[0] != SpecVersion {
-		// Said first, as it explains whatever else may be wrong.
-		return Event{}, checkSpecVersion(h.Get("Ce-Specversion"))
+	// Said first, as it explains whatever else may be wrong.
+	if err := checkSpecVersion(h.Get("Ce-Specversion")); err != nil {
+		return Event{}, err
 	}
 	var b builder
 	b.ev.attrs = make([]attribute, 0, min(max(len(h)-3, 4), MaxAttributes))

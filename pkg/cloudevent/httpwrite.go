@@ -11,7 +11,7 @@ func (e *Event) WriteBinary(h http.Header) (body []byte) {
 		values = append(values, value)
 		h[key] = values[len(values)-1 : len(values) : len(values)]
 	}
-	put("Ce-Specversion", SpecVersion)
+	put("Ce-Specversion", e.specVersion())
 	put("Ce-Id", encodeHeaderValue(e.id))
 	put("Ce-Source", encodeHeaderValue(e.source))
 	put("Ce-Type", encodeHeaderValue(e.typ))

@@ -65,7 +65,7 @@ func TestFromHTTPStructuredRefuses(t *testing.T) {
 		{"half a surrogate pair in text", `{` + req + `,"datacontenttype":"text/plain","data":"\ude00\ud83d"}`, "surrogate"},
 		{"control character", `{` + req + `,"a":"\n"}`, "control characters"},
 		{"no specversion", `{"id":"1","source":"/s","type":"t"}`, `"specversion" is missing`},
-		{"version 0.3", strings.Replace(`{`+req+`}`, "1.0", "0.3", 1), "not supported"},
+		{"version 0.2", strings.Replace(`{`+req+`}`, "1.0", "0.2", 1), "not supported"},
 		{"no id", `{"specversion":"1.0","source":"/s","type":"t"}`, `"id" is missing`},
 		{"null id", `{"specversion":"1.0","id":null,"source":"/s","type":"t"}`, `"id" is missing`},
 		{"id as a number", `{"specversion":"1.0","id":1,"source":"/s","type":"t"}`, `"id" must be a string`},

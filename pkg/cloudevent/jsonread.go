@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"net/http"
 	"strconv"
+	"strings"
 	"unicode/utf8"
 )
 
@@ -172,6 +173,7 @@ func (e *jsonEvent) resolveData() error {
 	if string(e.base64) == "null" {
 		e.base64 = nil
 	}
+	e.take03()
 	switch {
 	case e.data != nil && e.base64 != nil:
 		return invalid("an event must not have both \"data\" and \"data_base64\"")
@@ -199,9 +201,18 @@ func (e *jsonEvent) resolveData() error {
 	return nil
 }
 
+// take03 makes of the Base64 of version 0.3 what it is in version 1.0.
+func (e *jsonEvent) take03() {
+	encoding, ok := e.ev.Get(attrDataContentEncoding)
+	if e.specVersion == SpecVersion03 && ok && strings.EqualFold(encoding, "base64") && e.base64 == nil {
+		e.base64, e.data = e.data, nil
+		e.ev.Delete(attrDataContentEncoding)
+	}
+}
+
 func (e *jsonEvent) decodeBase64() error {
 	if e.base64[0] != '"' {
-		return invalid("the member \"data_base64\" must be a string")
+		return invalid("data in Base64 must be a string")
 	}
 	text, ok := unquoteJSON(e.base64)
 	if !ok {
@@ -210,7 +221,7 @@ func (e *jsonEvent) decodeBase64() error {
 	data := make([]byte, base64.StdEncoding.DecodedLen(len(text)))
 	n, err := base64.StdEncoding.Decode(data, text)
 	if err != nil {
-		return invalid("the member \"data_base64\" is not Base64")
+		return invalid("the data is not Base64")
 	}
 	e.ev.data = data[:n]
 	return nil

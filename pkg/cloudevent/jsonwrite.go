@@ -8,10 +8,12 @@ import (
 
 // AppendJSON appends the event in the JSON format. Data is a JSON value if it
 // is one and is declared as one (or not declared), a string if it is declared
-// as text and is UTF-8, and Base64 in all other cases.
+// as text and is UTF-8, and Base64 in all other cases. Version 0.3 names the
+// Base64 in another place (its json-format.md, section 3.1).
 func (e *Event) AppendJSON(dst []byte) []byte {
 	dst = slices.Grow(dst, e.storedSizeHint()+64+8*len(e.attrs))
-	dst = append(dst, `{"specversion":"1.0"`...)
+	dst = append(dst, `{"specversion":"`...)
+	dst = append(append(dst, e.specVersion()...), '"')
 	dst = appendMember(dst, attrID, Value{String, e.id})
 	dst = appendMember(dst, attrSource, Value{String, e.source})
 	dst = appendMember(dst, attrType, Value{String, e.typ})
@@ -36,7 +38,11 @@ func (e *Event) appendData(dst []byte) []byte {
 		return dst
 	}
 	contentType, declared := e.Get(attrDataContentType)
+	_, encoded := e.Get(attrDataContentEncoding)
 	switch {
+	case e.old && encoded: // the sender has encoded it
+		dst = append(dst, `,"data":`...)
+		return appendQuoted(dst, string(e.data))
 	case (!declared || isJSON(contentType)) && validJSON(e.data):
 		dst = append(dst, `,"data":`...)
 		return append(dst, e.data...)
@@ -44,7 +50,11 @@ func (e *Event) appendData(dst []byte) []byte {
 		dst = append(dst, `,"data":`...)
 		return appendQuoted(dst, string(e.data))
 	}
-	dst = append(dst, `,"data_base64":"`...)
+	if e.old {
+		dst = append(dst, `,"datacontentencoding":"base64","data":"`...)
+	} else {
+		dst = append(dst, `,"data_base64":"`...)
+	}
 	dst = base64.StdEncoding.AppendEncode(dst, e.data)
 	return append(dst, '"')
 }

@@ -11,7 +11,7 @@ import (
 // SDK returns the event as the CloudEvents SDK knows it, for CESQL and tests.
 // The error says what the SDK does not accept.
 func (e *Event) SDK() (*sdkevent.Event, error) {
-	ev := sdkevent.New(sdkevent.CloudEventsVersionV1)
+	ev := sdkevent.New(e.specVersion())
 	ev.SetID(e.id)
 	ev.SetSource(e.source)
 	ev.SetType(e.typ)
@@ -33,7 +33,7 @@ func setSDK(ev *sdkevent.Event, a attribute) error {
 	switch a.name {
 	case attrDataContentType:
 		return ev.Context.SetDataContentType(a.S)
-	case attrDataSchema:
+	case attrDataSchema, attrSchemaURL:
 		return ev.Context.SetDataSchema(a.S)
 	case attrSubject:
 		return ev.Context.SetSubject(a.S)

@@ -8,7 +8,8 @@ import (
 	"unsafe"
 )
 
-// The stored form, version 1. Strings and numbers are packed back to back; a
+// The stored form. Its version is 1 for events of CloudEvents 1.0, and 2 for
+// those of 0.3. Strings and numbers are packed back to back; a
 // number is an unsigned varint of encoding/binary.
 //
 //	+---------+----+--------+------+---+--------------------+---+----------------+------+
@@ -19,7 +20,10 @@ import (
 //	s: length, bytes
 //
 // There is no checksum: the log below has one.
-const storedVersion = 1
+const (
+	storedVersion   = 1
+	storedVersion03 = 2
+)
 
 // Errors of Decode. Either means that the record was not written by this
 // version, or is damaged.
@@ -31,7 +35,7 @@ var (
 // AppendStored appends the stored form to dst.
 func (e *Event) AppendStored(dst []byte) []byte {
 	dst = slices.Grow(dst, e.storedSizeHint())
-	dst = append(dst, storedVersion)
+	dst = append(dst, e.storedVersion())
 	dst = appendString(dst, e.id)
 	dst = appendString(dst, e.source)
 	dst = appendString(dst, e.typ)
@@ -48,6 +52,13 @@ func (e *Event) AppendStored(dst []byte) []byte {
 		dst = appendString(dst, h.value)
 	}
 	return append(dst, e.data...)
+}
+
+func (e *Event) storedVersion() byte {
+	if e.old {
+		return storedVersion03
+	}
+	return storedVersion
 }
 
 // storedSizeHint is never smaller than the stored form of an event with strings
@@ -76,11 +87,11 @@ func Decode(stored []byte) (Event, error) {
 	if len(stored) == 0 {
 		return Event{}, ErrStoredForm
 	}
-	if stored[0] != storedVersion {
+	if stored[0] != storedVersion && stored[0] != storedVersion03 {
 		return Event{}, ErrStoredVersion
 	}
 	r := reader{rest: stored[1:]}
-	e := Event{id: r.string(), source: r.string(), typ: r.string()}
+	e := Event{old: stored[0] == storedVersion03, id: r.string(), source: r.string(), typ: r.string()}
 	// An attribute takes 3 bytes or more, a header 2.
 	if n := r.count(3); n > 0 {
 		e.attrs = make([]attribute, n)

@@ -49,8 +49,8 @@ func TestDecodeRefuses(t *testing.T) {
 			t.Errorf("the first %d of %d bytes: %v", n, len(whole), err)
 		}
 	}
-	if _, err := Decode(append([]byte{2}, whole[1:]...)); !errors.Is(err, ErrStoredVersion) {
-		t.Errorf("version 2: %v", err)
+	if _, err := Decode(append([]byte{3}, whole[1:]...)); !errors.Is(err, ErrStoredVersion) {
+		t.Errorf("version 3: %v", err)
 	}
 	for name, b := range map[string]string{
 		"more attributes than bytes": "\x01\x00\x00\x00\xff\xff\xff\xff\x0f\x00",

@@ -64,7 +64,8 @@ func (g *Gate) Host(host string) (routing.StreamName, bool) {
 }
 
 // Admit stores all events or none and returns when they are durable
-// (invariant 1). Each is stamped with its arrival and with the hops it has left.
+// (invariant 1). Each is stamped with the hops it has left and, in a Broker,
+// with its arrival: a channel adds nothing that a subscriber sees.
 // The events' data is not used any more after the return.
 //
 // Errors are ErrNoStream, ErrHops and those of engine.Stream.Append.
@@ -84,7 +85,9 @@ func (g *Gate) Admit(ctx context.Context, to routing.StreamName, hops Hops, even
 		if err != nil {
 			return err
 		}
-		e.Set(arrivalAttribute, arrival)
+		if to.Kind == routing.Broker {
+			e.Set(arrivalAttribute, arrival)
+		}
 		e.SetInt(hopsAttribute, left)
 		payloads[i] = engine.Payload{Data: e.AppendStored(nil), Type: e.Type(), Source: e.Source(), Key: e.Key(), Settles: hops.inside}
 	}
