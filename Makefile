@@ -59,7 +59,7 @@ test-kube: ## Tests of controller and dispatcher against a real kube-apiserver
 e2e: ## Install Leat with ko on the cluster of KUBECONFIG, by way of KO_DOCKER_REPO, and test it there
 	@: "$${KUBECONFIG:?names the kubeconfig of a cluster with Knative Eventing, which gets Leat; set it}"
 	@: "$${KO_DOCKER_REPO:?names the registry to which ko pushes and from which the cluster pulls; set it}"
-	$(GO) test -tags e2e -count 1 -timeout 30m ./test/e2e
+	$(GO) test -tags e2e -count 1 -v -timeout 30m ./test/e2e
 
 .PHONY: bench
 bench: build ## Measure ingest and delivery beside a bare server and a bare proxy
