@@ -17,6 +17,7 @@ type StreamState struct {
 	Gone       bool         `json:"gone"`
 	Head       uint64       `json:"head"`
 	Records    uint64       `json:"records"`
+	Retention  string       `json:"retention"`
 	RouteCount int          `json:"routeCount"`
 	Lag        uint64       `json:"lag"`
 	Problem    string       `json:"problem"`
