@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -44,8 +45,10 @@ func TestLargeRepliesTakeTurns(t *testing.T) {
 	}
 	stop()
 	all.Wait()
-	if n := len(target.large); n != 0 {
-		t.Errorf("%d large replies are being read after the end of all attempts", n)
+	for deadline := time.Now().Add(10 * time.Second); len(target.large) > 0; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("%d large replies are being read after the end of all attempts", len(target.large))
+		}
 	}
 }
 
@@ -69,5 +72,35 @@ func TestEndlessBodyIsNotRead(t *testing.T) {
 	}
 	if n := written.Load(); n > 64<<20 { // what fits between two ends of a connection is far less
 		t.Errorf("%d bytes were written to who does not want them", n)
+	}
+}
+
+// A large reply arrives whole, or not at all.
+func TestLargeReplyIsWhole(t *testing.T) {
+	const max = 2 << 20
+	var data strings.Builder
+	for data.Len() < max+1 {
+		data.WriteString("some words that are not all the same ")
+		data.WriteString(strconv.Itoa(data.Len()))
+	}
+	c := newClient(t, Options{MaxReplyBytes: max})
+	for _, size := range []int{smallReply - 1, smallReply, smallReply + 1, smallReply + 256<<10, 1 << 20, max, max + 1} {
+		for name, header := range map[string][]string{
+			"":                nil,
+			"breaks off":      {"Content-Length", strconv.Itoa(size + 1)},
+			"breaks off soon": {"Content-Length", strconv.Itoa(2 * size)},
+		} {
+			want := data.String()[:size]
+			s := newSubscriber(t, (*httptest.Server).Start, flushed(answer(200, want, append(header, replyHeader...)...)))
+			o := c.Send(t.Context(), s.dest(), testEvent(), SendOptions{PreferReply: true})
+			switch {
+			case size > max || name != "":
+				if o.Reply != nil || Classify(o) != Retryable {
+					t.Errorf("%d bytes, %s: %v, want an error", size, name, o.ReplyErr)
+				}
+			case o.Reply == nil || string(o.Reply.Data()) != want:
+				t.Errorf("%d bytes: %v, and they did not arrive as they were", size, o.ReplyErr)
+			}
+		}
 	}
 }

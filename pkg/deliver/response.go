@@ -1,12 +1,14 @@
 package deliver
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"strings"
+	"sync"
 	"time"
 
 	"leat.dev/leat/pkg/cloudevent"
@@ -122,18 +124,20 @@ func drain(r io.Reader) { _, _ = io.CopyN(io.Discard, r, 64<<10) }
 
 // A reply of more than smallReply bytes is read beside at most largeReplies-1
 // others of its destination, so that a subscriber which answers every delivery
-// with as much as it may does not fill the memory. Others do not wait for it.
+// with as much as it may does not fill the memory; and one that was too long
+// keeps its turn for tooLongPause, so that it does not fill the processor.
+// Other destinations do not wait for it.
 const (
 	smallReply   = 64 << 10
 	largeReplies = 4
+	tooLongPause = time.Second
 )
 
 // readAll reads to the end and fails if that is more than max bytes. The
 // length that a peer announces is believed up to smallReply.
 func (t *target) readAll(ctx context.Context, r io.Reader, length, max int64) ([]byte, error) {
-	tooLong := fmt.Errorf("its body is longer than %d bytes", max)
 	if length > max {
-		return nil, tooLong
+		return nil, tooLong(max)
 	}
 	if length == 0 {
 		return nil, nil
@@ -141,30 +145,60 @@ func (t *target) readAll(ctx context.Context, r io.Reader, length, max int64) ([
 	if length < 0 {
 		length = 512
 	}
-	body, large := make([]byte, 0, min(length, smallReply)), false
+	body := make([]byte, 0, min(length, smallReply))
 	r = io.LimitReader(r, max+1)
-	for {
-		if len(body) >= smallReply && !large {
-			select {
-			case t.large <- struct{}{}:
-				large = true
-				defer func() { <-t.large }()
-			case <-ctx.Done():
-				return nil, fmt.Errorf("it is large, and waited too long for other large ones: %w", context.Cause(ctx))
-			}
-		}
+	for len(body) < smallReply {
 		if len(body) == cap(body) {
 			body = append(body, 0)[:len(body)]
 		}
-		n, err := r.Read(body[len(body):cap(body)])
+		n, err := r.Read(body[len(body):min(cap(body), smallReply)])
 		body = body[:len(body)+n]
 		switch {
 		case int64(len(body)) > max:
-			return nil, tooLong
+			return nil, tooLong(max)
 		case err == io.EOF:
 			return body, nil
 		case err != nil:
-			return nil, fmt.Errorf("its body broke off: %w", err)
+			return nil, brokeOff(err)
 		}
 	}
+	return t.readLarge(ctx, body, r, max)
+}
+
+func tooLong(max int64) error  { return fmt.Errorf("its body is longer than %d bytes", max) }
+func brokeOff(err error) error { return fmt.Errorf("its body broke off: %w", err) }
+
+// pieces are what large replies are read into, so that those that prove to be
+// too long leave nothing behind.
+var pieces = sync.Pool{New: func() any { return new([256 << 10]byte) }}
+
+// readLarge reads what follows on body, when it is its turn.
+func (t *target) readLarge(ctx context.Context, body []byte, r io.Reader, max int64) ([]byte, error) {
+	select {
+	case t.large <- struct{}{}:
+	case <-ctx.Done():
+		return nil, fmt.Errorf("it is large, and waited too long for other large ones: %w", context.Cause(ctx))
+	}
+	pause, size := time.Duration(0), int64(len(body))
+	defer func() { time.AfterFunc(pause, func() { <-t.large }) }()
+	parts := [][]byte{body}
+	for err := error(nil); err == nil; {
+		piece := pieces.Get().(*[256 << 10]byte)
+		defer pieces.Put(piece) // after they were put together
+		n := 0
+		for n < len(piece) && err == nil { // not io.ReadFull: that takes a body that broke off for its end
+			var m int
+			m, err = r.Read(piece[n:])
+			n += m
+		}
+		parts, size = append(parts, piece[:n]), size+int64(n)
+		switch {
+		case size > max:
+			pause = tooLongPause
+			return nil, tooLong(max)
+		case err != nil && !errors.Is(err, io.EOF):
+			return nil, brokeOff(err)
+		}
+	}
+	return bytes.Join(parts, nil), nil
 }

@@ -22,6 +22,8 @@ type senders struct {
 	size   int
 	client *http.Client
 	next   atomic.Int64
+	// sending, if set, is told of each event before it is sent.
+	sending func(number int)
 	// acked are those that were answered with 202.
 	acked numbers
 
@@ -64,24 +66,66 @@ func (s *senders) run(t *testing.T, senders int, enough func(status int) bool) {
 	all.Wait()
 }
 
-// send posts so many events more.
-func (s *senders) send(t *testing.T, senders, events int) {
+// send posts so many events more. Those of one key are posted one after the
+// other, so that they are stored in the order of their numbers.
+func (s *senders) send(t *testing.T, events int) {
 	t.Helper()
-	end := s.next.Load() + int64(events-senders)
-	s.run(t, senders, func(status int) bool {
-		if status != http.StatusAccepted {
-			t.Errorf("an event was answered %d", status)
-			return true
-		}
-		return s.next.Load() >= end
-	})
+	const senders = 50 // divides keys
+	begin := int(s.next.Add(int64(events))) - events
+	var all sync.WaitGroup
+	for n := range senders {
+		all.Go(func() {
+			chance, data := rand.NewChaCha8([32]byte{byte(n)}), make([]byte, s.size)
+			for number := begin + 1; number <= begin+events; number++ {
+				if number%senders != n {
+					continue
+				}
+				if status, err := s.postNumber(t.Context(), number, chance, data); err != nil || status != http.StatusAccepted {
+					t.Errorf("event %d was answered %d, %v", number, status, err)
+					return
+				}
+			}
+		})
+	}
+	all.Wait()
+}
+
+// pace posts so many events, at a rate per second that does not depend on how
+// fast they are answered, unless 64 are waiting for an answer.
+func (s *senders) pace(t *testing.T, rate, events int) {
+	t.Helper()
+	due := make(chan struct{})
+	var all sync.WaitGroup
+	for n := range 64 {
+		all.Go(func() {
+			chance, data := rand.NewChaCha8([32]byte{byte(n)}), make([]byte, s.size)
+			for range due {
+				if status, err := s.post(t.Context(), chance, data); err != nil || status != http.StatusAccepted {
+					t.Errorf("an event was answered %d, %v", status, err)
+				}
+			}
+		})
+	}
+	begun := time.Now()
+	for n := range events {
+		time.Sleep(time.Until(begun.Add(time.Duration(n) * time.Second / time.Duration(rate))))
+		due <- struct{}{}
+	}
+	close(due)
+	all.Wait()
 }
 
 // post sends the next event.
 func (s *senders) post(ctx context.Context, chance *rand.ChaCha8, data []byte) (int, error) {
-	number := int(s.next.Add(1))
+	return s.postNumber(ctx, int(s.next.Add(1)), chance, data)
+}
+
+func (s *senders) postNumber(ctx context.Context, number int, chance *rand.ChaCha8, data []byte) (int, error) {
 	if _, err := chance.Read(data); err != nil {
 		return 0, err
+	}
+	if s.sending != nil {
+		s.sending(number)
 	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, s.url(), bytes.NewReader(data))
 	if err != nil {
