@@ -33,13 +33,14 @@ func TestSinkDownAcrossKill(t *testing.T) {
 	for i := range n {
 		harness.Send(t, l.BrokerURL("hub"), harness.Event(fmt.Sprint("bad", i)))
 	}
-	// parked waits until the route shows all of them, and that nobody works on
-	// them at the moment.
-	parked := func(when string) {
+	// parked waits until the route shows all of them, that nobody works on them at
+	// the moment, and what the last error was: none in a process that has not
+	// tried any of them yet.
+	parked := func(when, lastError string) {
 		t.Helper()
 		harness.Eventually(t, "all dead letters are parked "+when, func() bool {
 			r := l.Route("all")
-			return r.Parked == n && r.InFlight == 0 && r.Lag == n && r.DeadLetters == 0 && strings.Contains(r.LastError, "connection refused")
+			return r.Parked == n && r.InFlight == 0 && r.Lag == n && r.DeadLetters == 0 && strings.Contains(r.LastError, lastError)
 		})
 		// Ten deliveries at once keep two connections each, with two goroutines.
 		// Workers that have nothing to do any more linger for a second.
@@ -50,14 +51,14 @@ func TestSinkDownAcrossKill(t *testing.T) {
 		})
 		t.Logf("%s: %v", when, now)
 	}
-	parked("before the kill")
+	parked("before the kill", "connection refused")
 	begun := time.Now()
 	for i := 0; i < 1 || time.Since(begun) < *tortureTime; i++ {
 		l.Restart()
 		good := fmt.Sprint("good-", i)
 		harness.Send(t, l.BrokerURL("hub"), harness.Event(good))
 		sub.WaitEvent(t, good)
-		parked("after the kill")
+		parked("after the kill", "")
 	}
 
 	port.Serve(sink)
