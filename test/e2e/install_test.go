@@ -37,7 +37,7 @@ func TestInstallingAgainChangesNothing(t *testing.T) {
 		return strings.Join(all, ", ") + " " + show([]int64{d.Generation, s.Generation})
 	}
 	before := running()
-	if err := apply(firstVersion); err != nil {
+	if err := apply(cluster.version); err != nil {
 		t.Fatal(err)
 	}
 	if err := rolledOut(t.Context()); err != nil {

@@ -26,7 +26,7 @@ const (
 	root = "../.."
 	// system is the namespace that Leat is installed in.
 	system = "knative-eventing"
-	// versions of the commands before and after the upgrade.
+	// An upgrade leads from one of the versions to the other.
 	firstVersion, secondVersion = "e2e", "e2e-upgraded"
 )
 
@@ -37,6 +37,8 @@ var cluster struct {
 	leat     leat.Interface
 	// probe is the image of test/e2e/probe.
 	probe string
+	// version is what is installed.
+	version string
 }
 
 func TestMain(m *testing.M) {
@@ -109,6 +111,9 @@ func connect(config *rest.Config) (err error) {
 // apply installs Leat the way docs/install.md does.
 func apply(version string) error {
 	_, err := ko(version, "apply", "-f", "config/")
+	if err == nil {
+		cluster.version = version
+	}
 	return err
 }
 

@@ -34,7 +34,7 @@ func TestInstallPage(t *testing.T) {
 	}
 	c := exec.Command("bash", "-eu", "-o", "pipefail", "-c", script.String())
 	c.Dir = root
-	c.Env = append(os.Environ(), "VERSION="+firstVersion)
+	c.Env = append(os.Environ(), "VERSION="+cluster.version)
 	// The ports that it forwards end with it, also where it fails.
 	c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	c.WaitDelay = 5 * time.Second
