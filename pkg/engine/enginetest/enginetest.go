@@ -66,7 +66,7 @@ func Run(t *testing.T, open func(t testing.TB) Harness) {
 		{"Model", testModel},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			w := newWorld(t, open(t))
+			w := newWorld(t, open)
 			defer w.close()
 			test.run(w)
 		})

@@ -2,10 +2,11 @@ package enginetest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
-	"math/rand/v2"
 	"slices"
+	"testing"
 	"time"
 
 	"leat.dev/leat/pkg/engine"
@@ -81,54 +82,6 @@ func (c *modelConsumer) may(m *modelStream, seq engine.Seq) bool {
 	return true
 }
 
-// testModel makes random calls, one after the other, and compares each answer
-// with the model's.
-func testModel(w *world) {
-	rnd := w.random()
-	m := &modelStream{name: "s", open: w.stream("s"), consumers: map[string]*modelConsumer{}}
-	for step := range 1500 {
-		w.modelStep(rnd, m)
-		if w.Failed() {
-			w.Fatalf("at step %d", step)
-		}
-	}
-}
-
-func (w *world) modelStep(rnd *rand.Rand, m *modelStream) {
-	w.Helper()
-	name := string(rune('p' + rnd.IntN(4)))
-	c := m.consumers[name]
-	switch n := rnd.IntN(200); {
-	case n < 1:
-		w.no(w.engine.Remove(w.ctx, m.name), "Remove")
-		*m = modelStream{name: m.name, open: w.stream(m.name), consumers: map[string]*modelConsumer{}}
-	case n < 4:
-		w.reopen()
-		m.open = w.stream(m.name)
-		for _, c := range m.consumers {
-			c.closed()
-		}
-	case n < 7:
-		w.no(m.open.RemoveConsumer(w.ctx, name), "RemoveConsumer")
-		delete(m.consumers, name)
-	case n < 10:
-		to := engine.Seq(rnd.IntN(len(m.texts) + 3))
-		w.no(m.open.TrimTo(w.ctx, to), "TrimTo")
-		m.trimTo = max(m.trimTo, to)
-	case n < 40:
-		w.modelAppend(rnd, m)
-	case n < 50:
-		w.modelCompare(m)
-	case c == nil || c.open == nil:
-		w.modelOpen(rnd, m, name)
-	case n < 55:
-		w.no(c.open.Close(), "Close")
-		c.closed()
-	default:
-		w.modelDeliver(rnd, m, c)
-	}
-}
-
 // closed: what was in flight may come back.
 func (c *modelConsumer) closed() {
 	c.open = nil
@@ -139,134 +92,243 @@ func (c *modelConsumer) closed() {
 	}
 }
 
-func (w *world) modelAppend(rnd *rand.Rand, m *modelStream) {
-	w.Helper()
+// modelRun is an engine and what the model says of it. Its methods return the
+// first disagreement.
+type modelRun struct {
+	t        testing.TB
+	ctx      context.Context
+	patience time.Duration
+	h        Harness
+	engine   engine.Engine
+	m        *modelStream
+}
+
+// disagreement makes the calls on a new store and returns the first place at
+// which the engine and the model disagree, with why, or nil. A delivery that
+// does not come within the patience is a disagreement.
+func disagreement(t testing.TB, h Harness, patience time.Duration, calls []call) (at int, err error) {
+	ctx, stop := context.WithTimeout(t.Context(), 20*patience+time.Minute)
+	defer stop()
+	r := &modelRun{t: t, ctx: ctx, patience: patience, h: h, engine: h.Open(t)}
+	defer func() { err = errors.Join(err, r.engine.Close()) }()
+	if err := r.newStream(); err != nil {
+		return 0, err
+	}
+	for i, c := range calls {
+		if err := r.do(c); err != nil {
+			return i, fmt.Errorf("%s: %w", c, err)
+		}
+	}
+	return 0, nil
+}
+
+func (r *modelRun) newStream() error {
+	r.m = &modelStream{name: "s", consumers: map[string]*modelConsumer{}}
+	return r.openStream()
+}
+
+func (r *modelRun) openStream() (err error) {
+	r.m.open, err = r.engine.Stream(r.ctx, engine.StreamSpec{Name: r.m.name, Retention: engine.KeepForever})
+	return err
+}
+
+func (r *modelRun) do(c call) error {
+	m := r.m
+	consumer := m.consumers[c.who]
+	switch c.op {
+	case removeStream:
+		if err := r.engine.Remove(r.ctx, m.name); err != nil {
+			return err
+		}
+		return r.newStream()
+	case reopen:
+		return r.reopen()
+	case removeConsumer:
+		delete(m.consumers, c.who)
+		return m.open.RemoveConsumer(r.ctx, c.who)
+	case trim:
+		to := engine.Seq(c.n % (len(m.texts) + 3))
+		m.trimTo = max(m.trimTo, to)
+		return m.open.TrimTo(r.ctx, to)
+	case appendBatch:
+		return r.append(c.keys)
+	case compare:
+		return r.compare()
+	}
+	switch {
+	case consumer == nil || consumer.open == nil:
+		return r.open(c)
+	case c.op == closeConsumer:
+		defer consumer.closed()
+		return consumer.open.Close()
+	default:
+		return r.deliver(consumer, c)
+	}
+}
+
+func (r *modelRun) reopen() error {
+	if err := r.engine.Close(); err != nil {
+		return err
+	}
+	r.engine = r.h.Open(r.t)
+	for _, c := range r.m.consumers {
+		c.closed()
+	}
+	return r.openStream()
+}
+
+func (r *modelRun) append(keys string) error {
+	m := r.m
 	var batch []engine.Payload
-	for range 1 + rnd.IntN(3) {
-		text := fmt.Sprintf("%c%d", 'a'+rnd.IntN(3), len(m.texts))
+	for _, key := range keys {
+		text := fmt.Sprintf("%c%d", key, len(m.texts))
 		m.texts = append(m.texts, text)
 		batch = append(batch, engine.Payload{Data: []byte(text), Type: "t", Key: text[:1]})
 		for _, c := range m.consumers {
 			c.rows[m.head()] = &modelRow{}
 		}
 	}
-	first, err := m.open.Append(w.ctx, batch...)
-	if want := m.head() + 1 - engine.Seq(len(batch)); err != nil || first != want {
-		w.Errorf("Append: %d, %v, want %d", first, err, want)
+	first, err := m.open.Append(r.ctx, batch...)
+	if want := m.head() + 1 - engine.Seq(len(batch)); err == nil && first != want {
+		return fmt.Errorf("the first seq is %d, by the model %d", first, want)
 	}
+	return err
 }
 
-func (w *world) modelOpen(rnd *rand.Rand, m *modelStream, name string) {
-	w.Helper()
-	c := m.consumers[name]
-	isNew := c == nil
+func (r *modelRun) open(c call) error {
+	m := r.m
+	consumer := m.consumers[c.who]
+	isNew := consumer == nil
 	if isNew {
-		c = &modelConsumer{rows: map[engine.Seq]*modelRow{}}
-		c.spec = engine.ConsumerSpec{Name: name, FromEarliest: rnd.IntN(2) == 0, MaxInFlight: 1 + rnd.IntN(4), Ordered: rnd.IntN(2) == 0}
-		m.consumers[name] = c
+		consumer = &modelConsumer{rows: map[engine.Seq]*modelRow{}, spec: c.spec}
+		m.consumers[c.who] = consumer
 	}
-	open, err := m.open.Consumer(w.ctx, c.spec)
-	w.no(err, "Consumer")
-	c.open = open
-	if !isNew || !c.spec.FromEarliest {
-		return
+	open, err := m.open.Consumer(r.ctx, consumer.spec)
+	if err != nil {
+		return err
+	}
+	consumer.open = open
+	if !isNew || !consumer.spec.FromEarliest {
+		return nil
 	}
 	// A trim that is under way may be seen or not.
-	start := w.state(open).Floor
-	for seq := start; seq <= m.head(); seq++ {
-		c.rows[seq] = &modelRow{}
+	st, err := open.State(r.ctx)
+	for seq := st.Floor; seq <= m.head(); seq++ {
+		consumer.rows[seq] = &modelRow{}
 	}
+	return err
 }
 
-// modelDeliver takes one delivery, if the model has one, and settles one.
-func (w *world) modelDeliver(rnd *rand.Rand, m *modelStream, c *modelConsumer) {
-	w.Helper()
+// deliver takes one delivery, if the model has one, and settles one.
+func (r *modelRun) deliver(c *modelConsumer, step call) error {
 	available := false
 	for seq := range c.rows {
-		available = available || c.may(m, seq)
+		available = available || c.may(r.m, seq)
 	}
 	switch {
 	case available:
-		d := w.next(c.open)
-		if r := c.rows[d.Seq]; !c.may(m, d.Seq) || r.attempt != d.Attempt || string(d.Data) != m.texts[d.Seq-1] {
-			w.Errorf("%s: delivery %s, by the model %+v", c.spec.Name, show(d), r)
-			return
+		ctx, cancel := context.WithTimeout(r.ctx, r.patience)
+		defer cancel()
+		d, err := c.open.Next(ctx)
+		if err != nil {
+			return fmt.Errorf("no delivery comes, though there is one by the model: %w", err)
+		}
+		if row := c.rows[d.Seq]; !c.may(r.m, d.Seq) || row.attempt != d.Attempt || string(d.Data) != r.m.texts[d.Seq-1] {
+			return fmt.Errorf("delivery %s, by the model %+v", show(d), row)
 		}
 		c.rows[d.Seq].state = flying
-	case rnd.IntN(20) == 0:
-		ctx, cancel := context.WithTimeout(w.ctx, 2*time.Millisecond)
+	case step.probe:
+		ctx, cancel := context.WithTimeout(r.ctx, 2*time.Millisecond)
 		defer cancel()
 		if d, err := c.open.Next(ctx); err == nil {
-			w.Errorf("%s: delivery %s, by the model none", c.spec.Name, show(d))
+			return fmt.Errorf("delivery %s, by the model none", show(d))
 		}
 	}
-	seq := c.floor(m.head()) + engine.Seq(rnd.IntN(4))
-	w.modelSettle(rnd, c, seq)
+	return r.settle(c, step.how, c.floor(r.m.head())+engine.Seq(step.n))
 }
 
-func (w *world) modelSettle(rnd *rand.Rand, c *modelConsumer, seq engine.Seq) {
-	w.Helper()
-	r := c.rows[seq]
-	legal := r != nil && r.state == flying
-	var err error
-	switch rnd.IntN(8) {
-	case 0:
-		if err = c.open.Retry(w.ctx, seq, time.Hour); legal {
-			r.state, r.attempt = sleeping, r.attempt+1
+func (r *modelRun) settle(c *modelConsumer, how settlement, seq engine.Seq) (err error) {
+	row := c.rows[seq]
+	legal := row != nil && row.state == flying
+	switch how {
+	case parkLong:
+		if err = c.open.Retry(r.ctx, seq, time.Hour); legal {
+			row.state, row.attempt = sleeping, row.attempt+1
 		}
-	case 1, 2:
-		if err = c.open.Retry(w.ctx, seq, 0); legal {
-			r.state, r.attempt = ready, r.attempt+1
+	case parkShort:
+		if err = c.open.Retry(r.ctx, seq, 0); legal {
+			row.state, row.attempt = ready, row.attempt+1
 		}
-	case 3:
-		if err = c.open.Release(w.ctx, seq); legal {
-			r.state = ready
+	case release:
+		if err = c.open.Release(r.ctx, seq); legal {
+			row.state = ready
 		}
 	default:
-		if err = c.open.Ack(w.ctx, seq); legal {
+		if err = c.open.Ack(r.ctx, seq); legal {
 			delete(c.rows, seq)
 		}
 	}
-	if legal {
-		w.no(err, "settle")
-	} else {
-		w.wantErr(err, engine.ErrNotInFlight, fmt.Sprintf("%s: settle %d", c.spec.Name, seq))
+	switch {
+	case !legal && err == nil:
+		return fmt.Errorf("%s of %d is taken, which is not in flight by the model", how, seq)
+	case !legal && errors.Is(err, engine.ErrNotInFlight), err == nil:
+		return nil
 	}
+	return fmt.Errorf("%s of %d: %w", how, seq, err)
 }
 
-// modelCompare compares what can be seen.
-func (w *world) modelCompare(m *modelStream) {
-	w.Helper()
+// compare compares what can be seen.
+func (r *modelRun) compare() error {
+	m := r.m
 	lowest := m.head() + 1
 	for name, c := range m.consumers {
 		lowest = min(lowest, c.floor(m.head()))
 		if c.open == nil {
 			continue
 		}
-		st := w.state(c.open)
+		st, err := c.open.State(r.ctx)
+		if err != nil {
+			return err
+		}
 		if st.Floor != c.floor(m.head()) || st.InFlight != c.count(flying) || st.Lag != uint64(len(c.rows)) ||
 			st.Parked < c.count(sleeping) || st.Parked > len(c.rows)-c.count(flying) {
-			w.Errorf("consumer %s: %+v, by the model floor %d, %d in flight, %d parked, %d unsettled",
+			return fmt.Errorf("consumer %s: %+v, by the model floor %d, %d in flight, %d parked, %d unsettled",
 				name, st, c.floor(m.head()), c.count(flying), c.count(sleeping), len(c.rows))
 		}
 	}
-	first, head := w.bounds(m.open)
-	if limit := max(1, min(m.trimTo, lowest)); first > limit || head != m.head() {
-		w.Errorf("stream %d..%d, by the model at most %d..%d", first, head, limit, m.head())
+	if err := r.compareRecords(lowest); err != nil {
+		return err
 	}
-	records, err := m.open.Read(w.ctx, first, len(m.texts))
-	w.no(err, "Read")
-	for i, r := range records { // the engine may trim meanwhile
-		if seq := head + 1 - engine.Seq(len(records)-i); r.Seq != seq || string(r.Data) != m.texts[seq-1] {
-			w.Errorf("seq %d reads as %d=%s", seq, r.Seq, r.Data)
+	names, err := m.open.Consumers(r.ctx)
+	if want := slices.Sorted(maps.Keys(m.consumers)); err == nil && !slices.Equal(names, want) {
+		return fmt.Errorf("consumers are %q, by the model %q", names, want)
+	}
+	return err
+}
+
+// compareRecords compares the stream, whose lowest floor is given. The engine
+// may trim meanwhile.
+func (r *modelRun) compareRecords(lowest engine.Seq) error {
+	m := r.m
+	st, err := r.m.open.State(r.ctx)
+	if err != nil {
+		return err
+	}
+	limit := max(1, min(m.trimTo, lowest))
+	if st.First > limit || st.Head != m.head() {
+		return fmt.Errorf("the stream is %d..%d, by the model at most %d..%d", st.First, st.Head, limit, m.head())
+	}
+	records, err := m.open.Read(r.ctx, st.First, len(m.texts))
+	if err != nil {
+		return err
+	}
+	for i, record := range records {
+		if seq := m.head() + 1 - engine.Seq(len(records)-i); record.Seq != seq || string(record.Data) != m.texts[seq-1] {
+			return fmt.Errorf("seq %d reads as %d=%s", seq, record.Seq, record.Data)
 		}
 	}
-	if oldest := head + 1 - engine.Seq(len(records)); oldest > max(1, min(m.trimTo, lowest)) {
-		w.Errorf("the oldest record that is read is %d, floor %d, trimmed to %d", oldest, lowest, m.trimTo)
+	if oldest := m.head() + 1 - engine.Seq(len(records)); oldest > limit {
+		return fmt.Errorf("the oldest record that is read is %d, floor %d, trimmed to %d", oldest, lowest, m.trimTo)
 	}
-	names, err := m.open.Consumers(w.ctx)
-	w.no(err, "Consumers")
-	if wantNames := slices.Sorted(maps.Keys(m.consumers)); !slices.Equal(names, wantNames) {
-		w.Errorf("consumers are %q, by the model %q", names, wantNames)
-	}
+	return nil
 }

@@ -156,8 +156,4 @@ func pick(rnd *rand.Rand, m map[string]engine.Seq) (key string, seq engine.Seq) 
 }
 
 // random is a source of chance whose seed is in the test's output.
-func (w *world) random() *rand.Rand {
-	seed := rand.Uint64()
-	w.Logf("seed %d", seed)
-	return rand.New(rand.NewPCG(seed, 0))
-}
+func (w *world) random() *rand.Rand { return rand.New(rand.NewPCG(w.seed(0), 0)) }

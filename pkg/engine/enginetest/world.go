@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
+	"os"
+	"strconv"
 	"testing"
 	"time"
 
@@ -17,6 +20,8 @@ type world struct {
 	h      Harness
 	engine engine.Engine
 	stop   context.CancelFunc
+	// fresh makes another store.
+	fresh func(testing.TB) Harness
 }
 
 // patience bounds whatever must happen; what must not happen is watched for a
@@ -26,9 +31,31 @@ const (
 	blink    = 20 * time.Millisecond
 )
 
-func newWorld(t *testing.T, h Harness) *world {
+func newWorld(t *testing.T, open func(testing.TB) Harness) *world {
 	ctx, stop := context.WithTimeout(context.Background(), 6*patience)
-	return &world{T: t, ctx: ctx, stop: stop, h: h, engine: h.Open(t)}
+	h := open(t)
+	return &world{T: t, ctx: ctx, stop: stop, h: h, engine: h.Open(t), fresh: open}
+}
+
+// seed is the n-th seed of a test: of LEAT_SEED, or any.
+func (w *world) seed(n int) uint64 {
+	seed, err := strconv.ParseUint(os.Getenv("LEAT_SEED"), 10, 64)
+	if seed += uint64(n); err != nil || os.Getenv("LEAT_SEED") == "0" {
+		seed = rand.Uint64()
+	}
+	if n == 0 {
+		w.Logf("LEAT_SEED=%d", seed)
+	}
+	return seed
+}
+
+// tortureTime is how long a test may go on that has no end of its own.
+func tortureTime(w *world) time.Duration {
+	length, err := time.ParseDuration(os.Getenv("LEAT_TORTURE_TIME"))
+	if err != nil && os.Getenv("LEAT_TORTURE_TIME") != "" {
+		w.Fatalf("LEAT_TORTURE_TIME: %v", err)
+	}
+	return length
 }
 
 func (w *world) close() {
