@@ -113,11 +113,15 @@ func TestSlowSenders(t *testing.T) {
 // The same with HTTP/2.
 func TestSlowSendersOfHTTP2(t *testing.T) {
 	var block bytes.Buffer
+	pseudo := 0 // bytes of the pseudo headers
 	enc := hpack.NewEncoder(&block)
 	for _, f := range []string{":method POST", ":scheme http", ":authority x", ":path /ns/b", "ce-specversion 1.0", "ce-id 1", "ce-source /s", "ce-type t"} {
 		name, value, _ := strings.Cut(f, " ")
 		if err := enc.WriteField(hpack.HeaderField{Name: name, Value: value}); err != nil {
 			t.Fatal(err)
+		}
+		if f[0] == ':' {
+			pseudo = block.Len()
 		}
 	}
 	// every writes the preface and a first frame, and then another one each
@@ -146,10 +150,19 @@ func TestSlowSendersOfHTTP2(t *testing.T) {
 			return f.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, BlockFragment: block.Bytes(), EndHeaders: end})
 		}
 	}
+	// notTaken asks for an answer with a text, and lets none of the text out.
+	notTaken := func(f *http2.Framer) error {
+		err := f.WriteSettings(http2.Setting{ID: http2.SettingInitialWindowSize, Val: 0})
+		if err != nil {
+			return err
+		}
+		return f.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, BlockFragment: block.Bytes()[:pseudo], EndHeaders: true, EndStream: true})
+	}
 	for name, x := range map[string]struct {
 		client func(io.Writer) error
 		to     time.Duration
 	}{
+		"an answer that is not taken": {every(notTaken, nil), idleTimeout + 20*time.Second},
 		"half a preface":              {dribble("PRI * HTTP/2.0\r\n\r\n", time.Second), readTimeout + 2*time.Second},
 		"no settings":                 {func(w io.Writer) error { _, err := io.WriteString(w, http2.ClientPreface); return err }, 10 * time.Second},
 		"says nothing":                {every(nothing, nil), idleTimeout + 2*time.Second},
