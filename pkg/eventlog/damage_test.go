@@ -313,35 +313,40 @@ func (w *lockedWriter) Write(p []byte) (int, error) {
 // place, whatever is read is what was written, and streams that have nothing in
 // the damaged file are read in full.
 func TestDamage(t *testing.T) {
-	seed := rand.Uint64()
-	rnd := rand.New(rand.NewPCG(seed, 0))
 	perFile := 4
 	if os.Getenv("LEAT_CRASH") == "full" {
-		perFile = 300
+		perFile = 100
 	}
-	for _, crashed := range []bool{false, true} {
-		d := newDamageable(t, rnd, crashed)
-		ends := d.ends(t)
-		found := map[string]int{}
-		for _, path := range d.files {
-			size := int64(len(d.read(t, path)))
-			for range perFile {
-				at, with := rnd.Int64N(size), byte(1+rnd.IntN(255))
-				v := d.judge(d.rot(t, path, at, with))
-				end, ok := ends[path]
-				if ok && crashed && at >= end && v.refused == nil && len(v.wrong) == 0 && (v.short > 0 || len(v.unread) > 0) {
-					found["taken for torn off by the crash"]++
-					continue
-				}
-				kind, wrong := d.compare(path, v)
-				found[kind]++
-				for _, text := range wrong {
-					t.Errorf("byte %d ^ %d of %s (%d bytes), crashed %v: %s", at, with, path, size, crashed, text)
-				}
+	eachSeed(t, func(seed uint64) {
+		for _, crashed := range []bool{false, true} {
+			found := testDamage(t, rand.New(rand.NewPCG(seed, 0)), crashed, perFile)
+			t.Logf("seed %d, crashed %v: %v", seed, crashed, found)
+		}
+	})
+}
+
+func testDamage(t *testing.T, rnd *rand.Rand, crashed bool, perFile int) map[string]int {
+	d := newDamageable(t, rnd, crashed)
+	ends := d.ends(t)
+	found := map[string]int{}
+	for _, path := range d.files {
+		size := int64(len(d.read(t, path)))
+		for range perFile {
+			at, with := rnd.Int64N(size), byte(1+rnd.IntN(255))
+			v := d.judge(d.rot(t, path, at, with))
+			end, ok := ends[path]
+			if ok && crashed && at >= end && v.refused == nil && len(v.wrong) == 0 && (v.short > 0 || len(v.unread) > 0) {
+				found["taken for torn off by the crash"]++
+				continue
+			}
+			kind, wrong := d.compare(path, v)
+			found[kind]++
+			for _, text := range wrong {
+				t.Errorf("byte %d ^ %d of %s (%d bytes), crashed %v: %s", at, with, path, size, crashed, text)
 			}
 		}
-		t.Logf("seed %d, crashed %v: %v", seed, crashed, found)
 	}
+	return found
 }
 
 // compare says what became of damage in a file, and what should not have.
