@@ -121,6 +121,33 @@ func TestDeletedBrokerLeavesNothing(t *testing.T) {
 	}
 }
 
+// Knative's webhook asks whether the controller may subscribe in the Broker's
+// namespace, whenever it writes the Trigger's status.
+func TestTriggerOfABrokerInAnotherNamespace(t *testing.T) {
+	t.Parallel()
+	features, err := cluster.kube.CoreV1().ConfigMaps(system).Get(t.Context(), "config-features", metav1.GetOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w, there := newWorld(t), newWorld(t)
+	url := there.broker("orders", "Leat")
+	trigger := &eventingv1.Trigger{ObjectMeta: meta("all"), Spec: eventingv1.TriggerSpec{
+		BrokerRef:  &duckv1.KReference{APIVersion: "eventing.knative.dev/v1", Kind: "Broker", Namespace: there.ns, Name: "orders"},
+		Subscriber: w.to("take", "all"),
+	}}
+	_, err = cluster.eventing.EventingV1().Triggers(w.ns).Create(w.ctx, trigger, metav1.CreateOptions{})
+	if !strings.EqualFold(features.Data["cross-namespace-event-links"], "enabled") {
+		if err == nil {
+			t.Error("Knative takes a Trigger that its features do not allow")
+		}
+		return
+	}
+	w.must(err)
+	ready(w, func() (*eventingv1.Trigger, error) { return w.getTrigger("all") })
+	w.sendOne("one", url, "any")
+	w.event("all", "one-0")
+}
+
 // Knative's own broker takes its channels from a template.
 func TestStockBrokerOverLeatChannel(t *testing.T) {
 	t.Parallel()

@@ -14,7 +14,7 @@ import (
 // a line says in the manifest what for.
 var rights = map[string][]string{
 	"ClusterRole leat-controller": {
-		"brokers.eventing.knative.dev: get list patch watch",
+		"brokers.eventing.knative.dev: get knsubscribe list patch watch",
 		"brokers/status.eventing.knative.dev: update",
 		"configmaps: get",
 		"events: create patch",
