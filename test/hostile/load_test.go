@@ -107,6 +107,27 @@ func TestBodiesWithoutEnd(t *testing.T) {
 			})
 		})
 	}
+	// One that goes on sending is answered and cut off when it is too large.
+	t.Run("endless", func(t *testing.T) {
+		underAttack(t, nil, func(w *world) {
+			conn := w.dial()
+			_ = conn.SetDeadline(time.Now().Add(bound)) // the next write shows an error of it
+			piece := fmt.Sprintf("%x\r\n%s\r\n", mib, strings.Repeat("a", mib))
+			_, err := io.WriteString(conn, head+chunked)
+			sent := 0
+			for ; err == nil && sent < 100; sent++ {
+				_, err = io.WriteString(conn, piece)
+			}
+			if err == nil || sent > 30 {
+				t.Errorf("%d MiB were taken, and then %v", sent, err)
+			}
+			// The answer, if it was not lost when the connection was reset.
+			answer, _ := io.ReadAll(conn)
+			if got := statuses(string(answer)); got[0] != 413 && got[0] != cutOff {
+				t.Errorf("answered %v", got)
+			}
+		})
+	})
 	// What is not counted in the budget, from as many as there may be.
 	t.Run("small", func(t *testing.T) {
 		underAttack(t, nil, func(w *world) {

@@ -129,7 +129,7 @@ func (w *world) recovers() {
 	}
 	var now vitals
 	for deadline := time.Now().Add(patience); ; time.Sleep(50 * time.Millisecond) {
-		if now = w.look(); now.goroutines <= w.before.goroutines+10 && now.heap <= w.before.heap+16<<20 && now.files <= w.before.files+10 {
+		if now = w.look(); now.goroutines <= w.before.goroutines+10 && now.heap <= w.before.heap+32<<20 && now.files <= w.before.files+10 {
 			break
 		}
 		if time.Now().After(deadline) {
