@@ -101,7 +101,7 @@ func (f *serveFlags) options(version string, logger *slog.Logger) server.Options
 }
 
 // softMemory is what Go's heap tries to stay below; Pebble's memory, at most
-// 160 MiB, is outside of it.
+// 100 MiB, is outside of it.
 const softMemory = 160 << 20
 
 func newLogger(w io.Writer, level, format string) (*slog.Logger, error) {

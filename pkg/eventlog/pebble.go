@@ -52,7 +52,7 @@ func (l pebbleLogger) Fatalf(format string, args ...any) {
 
 const (
 	minMemTable = 1 << 20
-	maxMemTable = 32 << 20
+	maxMemTable = 16 << 20
 	// memTablesPerDisk memtables fill a disk. What they hold is on disk twice
 	// while it is written out, and there are up to nine write-ahead files of
 	// about their size.

@@ -83,8 +83,10 @@ func TestBacklog(t *testing.T) {
 	begun2 = time.Now()
 	orderedPort.Serve(ordered)
 	plainPort.Serve(plain)
-	allSeen(t, "the plain route", &plain.got, &senders.acked)
-	allSeen(t, "the ordered route", &ordered.got, &senders.acked)
+	// What was tried last when they were down for long waits as long again.
+	patience := stall + 2*begun2.Sub(begun)
+	allSeenWithin(t, patience, "the plain route", &plain.got, &senders.acked)
+	allSeenWithin(t, patience, "the ordered route", &ordered.got, &senders.acked)
 	l.WaitSettled()
 	_, peak = memory(t, l.PID())
 	t.Logf("all delivered to both in %v, at most %s resident", time.Since(begun2).Round(time.Millisecond), mebibytes(peak))

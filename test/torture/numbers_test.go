@@ -55,11 +55,14 @@ func (n *numbers) missing(want *numbers) (missing []int) {
 	return missing
 }
 
-// stall is how long a test waits while nothing at all moves.
-const stall = 60 * time.Second
-
 // settled waits until left is 0, and gives up when it does not fall for long.
 func settled(t *testing.T, what string, left func() int) {
+	t.Helper()
+	settledWithin(t, stall, what, left)
+}
+
+// settledWithin is settled for what may stand still for a time.
+func settledWithin(t *testing.T, stall time.Duration, what string, left func() int) {
 	t.Helper()
 	for last, since := -1, time.Now(); ; time.Sleep(20 * time.Millisecond) {
 		now := left()
@@ -78,13 +81,22 @@ func settled(t *testing.T, what string, left func() int) {
 // allSeen waits until got has all of want.
 func allSeen(t *testing.T, what string, got, want *numbers) {
 	t.Helper()
-	settled(t, what, func() int {
-		if distinct, _ := got.count(); distinct == 0 {
-			wanted, _ := want.count()
-			return wanted
+	allSeenWithin(t, stall, what, got, want)
+}
+
+// allSeenWithin is allSeen for events that may wait for a time.
+func allSeenWithin(t *testing.T, stall time.Duration, what string, got, want *numbers) {
+	t.Helper()
+	settledWithin(t, stall, what, func() int {
+		distinct, _ := got.count()
+		if wanted, _ := want.count(); distinct < wanted {
+			return wanted - distinct
 		}
 		return len(got.missing(want))
 	})
 }
+
+// stall is how long a test waits while nothing at all moves.
+const stall = time.Minute
 
 func mebibytes(n uint64) string { return fmt.Sprintf("%d MiB", n>>20) }
