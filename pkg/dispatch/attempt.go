@@ -120,9 +120,42 @@ func (c *courier) judge(ctx context.Context, b *bound, attempt int, to *routing.
 	return res
 }
 
+// Bounds of what a reply is offered again without asking the subscriber once
+// more. They bound how long the delivery keeps its slot.
+const (
+	maxReplyTries = 3
+	maxReplyWait  = 2 * time.Second
+)
+
+// sendReply makes an attempt at the reply's destination and, as long as the
+// route's retries and the bounds above allow it, some more: a subscriber need
+// not do its work again because somebody else was away for a moment. spent says
+// that these were all the route's retries.
+func (c *courier) sendReply(ctx context.Context, b *bound, s sending) (o deliver.Outcome, spent bool) {
+	for try := 0; ; try++ {
+		o = c.send(ctx, b.route, s)
+		o.Reply, o.ReplyErr = nil, nil
+		if s.to.Local != nil || deliver.Classify(o) != deliver.Retryable {
+			return o, false
+		}
+		if try >= b.route.Delivery.Retry {
+			return o, true
+		}
+		wait := deliver.Delay(b.route.Delivery, try, o, rand.Float64())
+		if try >= maxReplyTries || wait > maxReplyWait {
+			return o, false
+		}
+		select {
+		case <-time.After(wait):
+		case <-ctx.Done():
+			return o, false
+		}
+	}
+}
+
 // forward hands a reply on. Control-plane spec, Event Delivery: if that fails
-// with a retryable error the entire delivery is retried; a reply that cannot
-// be delivered is a dead letter.
+// with a retryable error, also after the tries of sendReply, the entire delivery
+// is retried; a reply that cannot be delivered is a dead letter.
 func (c *courier) forward(ctx context.Context, b *bound, attempt, hops int, reply *cloudevent.Event) result {
 	if b.second == nil {
 		return result{dropped: true}
@@ -130,8 +163,10 @@ func (c *courier) forward(ctx context.Context, b *bound, attempt, hops int, repl
 	if b.second.Local != nil && hops < 1 {
 		return result{dropped: true, hopsUsedUp: true}
 	}
-	o := c.send(ctx, b.route, sending{to: b.second, event: *reply, hops: hops})
-	o.Reply, o.ReplyErr = nil, nil
+	o, spent := c.sendReply(ctx, b, sending{to: b.second, event: *reply, hops: hops})
+	if spent {
+		attempt = max(attempt, b.route.Delivery.Retry)
+	}
 	res := c.judge(ctx, b, attempt, b.second, o)
 	res.replied = res.do == ack
 	if res.do == bury {

@@ -59,6 +59,9 @@ func TestRejectedReplyIsADeadLetter(t *testing.T) {
 	})
 }
 
+// slowly lets more time pass before a retry than a delivery may keep its slot.
+func slowly(r *routing.Route) { r.Delivery.BackoffDelay = 10 * time.Second }
+
 func TestSubscriptionReply(t *testing.T) {
 	for _, tc := range []struct {
 		name      string
@@ -70,8 +73,11 @@ func TestSubscriptionReply(t *testing.T) {
 		counted   Counters
 	}{
 		{"accepted", []func(*routing.Route){replyTo}, []int{202}, 1, 1, "", Counters{Delivered: 1, Replies: 1}},
-		{"retried as a whole", []func(*routing.Route){replyTo, retries(2)}, []int{503, 202}, 2, 2, "", Counters{Delivered: 1, Replies: 1, Retried: 1}},
-		{"given up", []func(*routing.Route){replyTo, retries(1)}, []int{503}, 2, 2, "reply-to-1", Counters{DeadLettered: 1, Retried: 1}},
+		{"offered again", []func(*routing.Route){replyTo, retries(2)}, []int{503, 202}, 1, 2, "", Counters{Delivered: 1, Replies: 1}},
+		{"given up", []func(*routing.Route){replyTo, retries(1)}, []int{503}, 1, 2, "reply-to-1", Counters{DeadLettered: 1}},
+		{"retried as a whole", []func(*routing.Route){replyTo, retries(2), slowly}, []int{503, 202}, 2, 2, "", Counters{Delivered: 1, Replies: 1, Retried: 1}},
+		{"retried as a whole after some offers", []func(*routing.Route){replyTo, retries(9)}, []int{503, 503, 503, 503, 202}, 3, 5, "",
+			Counters{Delivered: 1, Replies: 1, Retried: 2}},
 		{"rejected", []func(*routing.Route){replyTo, retries(1)}, []int{400}, 1, 1, "reply-to-1", Counters{DeadLettered: 1}},
 		{"nowhere to go", []func(*routing.Route){retries(1)}, nil, 1, 0, "", Counters{Delivered: 1, Dropped: 1}},
 	} {

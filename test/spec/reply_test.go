@@ -233,14 +233,16 @@ func TestReplyWithoutAnAddressIsDropped(t *testing.T) {
 
 func TestFailedReplyRetriesTheWholeDelivery(t *testing.T) {
 	asked := harness.NewSubscriber(t, harness.InTurn(harness.Reply(http.StatusOK, reply("a"))))
-	replies := harness.NewSubscriber(t, harness.InTurn(
-		harness.Answer{Status: http.StatusServiceUnavailable}, harness.Answer{Abort: true}, harness.Answer{}))
+	away := harness.Answer{Status: http.StatusServiceUnavailable}
+	replies := harness.NewSubscriber(t, harness.InTurn(away, harness.Answer{Abort: true}, away, away, away, harness.Answer{}))
 	l := harness.Start(t, harness.Channel("hub"),
-		harness.Subscription("asked", "hub", asked.URL, fmt.Sprintf("reply: {uri: %q}", replies.URL), quickly))
+		harness.Subscription("asked", "hub", asked.URL, fmt.Sprintf("reply: {uri: %q}", replies.URL),
+			"delivery: {retry: 5, backoffPolicy: exponential, backoffDelay: PT0.01S}"))
 	harness.Send(t, l.ChannelURL("hub"), question("q"))
 	l.WaitSettled()
-	wantIDs(t, "the subscriber", asked.IDs(), "q", "q", "q")
-	wantIDs(t, "the reply address", replies.IDs(), "a", "a", "a")
+	// The reply alone is offered four times first.
+	wantIDs(t, "the subscriber", asked.IDs(), "q", "q")
+	wantIDs(t, "the reply address", replies.IDs(), "a", "a", "a", "a", "a", "a")
 }
 
 func TestUndeliverableReplyGoesToTheSink(t *testing.T) {
