@@ -8,10 +8,8 @@
 package torture
 
 import (
-	"cmp"
 	"flag"
 	"fmt"
-	"math/rand/v2"
 	"os"
 	"testing"
 	"time"
@@ -21,14 +19,10 @@ import (
 
 // The defaults come from the environment, because go test hands its flags to
 // every package that it tests and not every package knows these.
-var (
-	tortureTime = flag.Duration("torture.time", 0, "how long each long version may go on; 0 runs the short ones (default: LEAT_TORTURE_TIME)")
-	seed        = flag.Uint64("seed", 0, "seed of all that is random; 0 takes one from the clock (default: LEAT_SEED)")
-)
+var tortureTime = flag.Duration("torture.time", 0, "how long each long version may go on; 0 runs the short ones (default: LEAT_TORTURE_TIME)")
 
 func TestMain(m *testing.M) {
 	fromEnvironment("torture.time", "LEAT_TORTURE_TIME")
-	fromEnvironment("seed", "LEAT_SEED")
 	flag.Parse()
 	harness.Main(m)
 }
@@ -46,11 +40,3 @@ func fromEnvironment(name, variable string) {
 
 // long says whether the long versions run.
 func long() bool { return *tortureTime > 0 }
-
-// random is the chance of one test; its seed is in the log.
-func random(t *testing.T) *rand.Rand {
-	t.Helper()
-	s := cmp.Or(*seed, uint64(time.Now().UnixNano()))
-	t.Logf("-seed %d", s)
-	return rand.New(rand.NewPCG(s, s))
-}
