@@ -13,6 +13,10 @@ LDFLAGS := -X main.version=$(VERSION)
 RACE := $(if $(shell command -v gcc),-race,)
 # How long `make fuzz` gives each fuzzer.
 FUZZTIME ?= 30s
+# How long `make torture` lets each test go on that has no end of its own, and
+# the seed of what is random; 0 takes any.
+TIME ?= 10m
+SEED ?= 0
 
 .PHONY: help
 help: ## List the targets
@@ -68,6 +72,14 @@ bench: build ## Measure ingest and delivery beside a bare server and a bare prox
 .PHONY: fuzz
 fuzz: ## Run each fuzzer for FUZZTIME (30s)
 	hack/fuzz.sh $(FUZZTIME)
+
+.PHONY: torture
+torture: export LEAT_TORTURE_TIME = $(TIME)
+torture: export LEAT_SEED = $(SEED)
+torture: ## Crashes, rot, full disks, bad routes, backlogs: TIME (10m) each, with SEED
+	$(GO) test -count 1 -timeout 0 -v -run '^(TestCrash|TestDamage|TestEngine)$$/^(Model)?$$' ./pkg/eventlog ./pkg/engine/embedded
+	$(GO) test -count 1 -timeout 0 -v -run '^(TestKill|TestPowerCut)$$' ./test/crash -rounds 50 -seed $(SEED)
+	$(GO) test -count 1 -timeout 0 -v ./test/torture
 
 .PHONY: generate
 generate: generate-licenses generate-code ## Write again all that is generated
