@@ -192,6 +192,6 @@ type ConsumerState struct {
 	// Lag counts the records up to the head that are not settled.
 	Lag uint64
 	// Oldest is when the oldest unsettled record was appended, zero if all is
-	// settled.
+	// settled or the record cannot be read.
 	Oldest time.Time
 }

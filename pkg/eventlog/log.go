@@ -188,8 +188,10 @@ func (l *Log) recover() error {
 	} else if len(next) == 4 {
 		l.nextID = streamID(binary.BigEndian.Uint32(next))
 	}
-	prefix := []byte{keyStream}
-	iter, err := l.db.NewIter(&pebble.IterOptions{LowerBound: prefix, UpperBound: prefixEnd(prefix)})
+	// Not from the bare prefix on: that is where the store's index may put the end
+	// of the newest records, which would be read for nothing, damaged or not.
+	first := []byte{keyStream, 0}
+	iter, err := l.db.NewIter(&pebble.IterOptions{LowerBound: first, UpperBound: prefixEnd(first[:1])})
 	if err != nil {
 		return err
 	}
@@ -264,6 +266,9 @@ func (l *Log) Has(name string) bool {
 // ErrDamaged says that its end cannot be read: then nobody knows which seq is
 // the next one, and it takes no records.
 func (l *Log) Stream(ctx context.Context, name string) (*Stream, error) {
+	if name == "" {
+		return nil, errors.New("a stream must have a name")
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.closed {

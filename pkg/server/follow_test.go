@@ -103,8 +103,8 @@ func both() *routing.Table {
 }
 
 func (p *plane) takes(name routing.StreamName) bool {
-	_, ok := p.gate.Lookup(name)
-	return ok
+	s, ok := p.gate.Lookup(name)
+	return ok && s != engine.Stream(unopened{})
 }
 
 // A stream that cannot be opened is tried again without a new table, ever less

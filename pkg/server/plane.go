@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"sync"
 	"sync/atomic"
@@ -96,7 +97,7 @@ func (p *plane) serve(ctx context.Context, t *routing.Table, leaving map[routing
 			hosts[h] = name
 		}
 	}
-	p.gate.SetStreams(streams, hosts)
+	p.gate.SetStreams(orUnopened(streams, t, leaving), hosts)
 	p.streams = streams
 	p.table.Store(t)
 	return err
@@ -141,4 +142,24 @@ func (p *plane) openStreams(ctx context.Context, t *routing.Table, leaving map[r
 		}
 	}
 	return streams, errors.Join(failed...)
+}
+
+// unopened is a stream that is in the table and could not be opened. A sender
+// must not be told that it is not there, but to try again.
+type unopened struct{ engine.Stream }
+
+var errUnopened = errors.New("the stream could not be opened; the log says why")
+
+// Append implements engine.Stream.
+func (unopened) Append(context.Context, ...engine.Payload) (engine.Seq, error) { return 0, errUnopened }
+
+// orUnopened are the streams with those of the table that could not be opened.
+func orUnopened(streams map[routing.StreamName]engine.Stream, t *routing.Table, leaving map[routing.StreamName]string) map[routing.StreamName]engine.Stream {
+	all := maps.Clone(streams)
+	for name := range t.Streams {
+		if _, leaves := leaving[name]; all[name] == nil && !leaves {
+			all[name] = unopened{}
+		}
+	}
+	return all
 }

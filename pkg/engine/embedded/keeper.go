@@ -2,10 +2,12 @@ package embedded
 
 import (
 	"context"
+	"errors"
 	"sort"
 	"time"
 
 	"leat.dev/leat/pkg/engine"
+	"leat.dev/leat/pkg/eventlog"
 )
 
 const (
@@ -169,6 +171,8 @@ func (h *handle) State(context.Context) (engine.ConsumerState, error) {
 		return st, nil
 	}
 	var err error
-	st.Oldest, err = c.stream.timeOf(floor)
+	if st.Oldest, err = c.stream.timeOf(floor); errors.Is(err, eventlog.ErrDamaged) {
+		return st, nil // the rest is known, and Next says it
+	}
 	return st, err
 }
