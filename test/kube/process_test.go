@@ -60,6 +60,7 @@ func (p *program) start() error {
 	cmd := exec.Command(p.path, p.args...)
 	cmd.Env = p.env
 	cmd.Stdout, cmd.Stderr = log, log
+	// In a group of its own it does not get the signals of a terminal.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	done := make(chan error)
 	starts <- func() { done <- cmd.Start() }
@@ -88,12 +89,12 @@ func (p *program) running() bool {
 	}
 }
 
-// signal sends a signal to the process and its children, if it runs.
+// signal sends a signal to the process, if it runs. It has no children.
 func (p *program) signal(s syscall.Signal) error {
-	if !p.running() {
+	if p.cmd == nil {
 		return nil
 	}
-	if err := syscall.Kill(-p.cmd.Process.Pid, s); err != nil && !errors.Is(err, syscall.ESRCH) {
+	if err := p.cmd.Process.Signal(s); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return fmt.Errorf("sending %s to %s: %w", s, p.name, err)
 	}
 	return nil
