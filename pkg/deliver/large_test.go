@@ -33,8 +33,10 @@ func TestLargeRepliesTakeTurns(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for len(target.large) < largeReplies {
-		time.Sleep(time.Millisecond)
+	for deadline := time.Now().Add(10 * time.Second); len(target.large) < largeReplies; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("%d large replies are being read, want %d", len(target.large), largeReplies)
+		}
 	}
 	o := c.Send(ctx, endless.dest(), testEvent(), SendOptions{PreferReply: true, Timeout: 100 * time.Millisecond})
 	if o.ReplyErr == nil || !strings.Contains(o.ReplyErr.Error(), "waited too long for other large ones") || Classify(o) != Retryable {
@@ -48,6 +50,30 @@ func TestLargeRepliesTakeTurns(t *testing.T) {
 	for deadline := time.Now().Add(10 * time.Second); len(target.large) > 0; time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("%d large replies are being read after the end of all attempts", len(target.large))
+		}
+	}
+}
+
+// The first deliveries to a destination, all at once, share its bounds.
+func TestOneTargetForAll(t *testing.T) {
+	s := newSubscriber(t, (*httptest.Server).Start, answer(202, ""))
+	for range 200 {
+		c := newClient(t, Options{})
+		got := make(chan *target)
+		for range 4 {
+			go func() {
+				target, err := c.targets.get(s.dest())
+				if err != nil {
+					t.Error(err)
+				}
+				got <- target
+			}()
+		}
+		first := <-got
+		for range 3 {
+			if other := <-got; other != first {
+				t.Fatal("one destination has two targets")
+			}
 		}
 	}
 }

@@ -88,6 +88,9 @@ func (ts *targets) add(key targetKey) (*target, error) {
 
 	ts.mu.Lock()
 	defer ts.mu.Unlock()
+	if first := ts.byKey[key]; first != nil {
+		return first, nil // another was faster; the bounds are of both
+	}
 	if t.transport, err = ts.transport(key.caCerts); err != nil {
 		return nil, fmt.Errorf("%s: %w", u.Redacted(), err)
 	}
