@@ -18,13 +18,15 @@ type Unsettled struct {
 }
 
 // Changes is what happened since the last time, small when little happened:
-// applied in order to what was saved before, it gives the whole state.
+// applied to what was saved before, first Gone and then Put, it gives the whole
+// state.
 type Changes struct {
 	Next uint64
-	// Put are new or changed records, Gone those that were put before and have
-	// been settled since.
-	Put  []Unsettled
+	// Gone are records that were put before and have been settled, or forgotten
+	// by a Seek, since. What has begun anew after one is in Put as well.
 	Gone []uint64
+	// Put are new or changed records.
+	Put []Unsettled
 }
 
 // Changed says whether Changes has something to tell.
@@ -37,8 +39,7 @@ func (c *Cursor) Changes() Changes {
 	for _, e := range c.dirty {
 		e.dirty = false
 		if c.unsettled[e.seq] != e {
-			*e = entry{next: c.free} // settled before it was ever saved, or in gone
-			c.free = e
+			c.recycle(e) // settled before it was ever saved, or in gone
 			continue
 		}
 		e.saved = true

@@ -10,7 +10,7 @@
 //	  +----------------> waiting (its lane is busy) -- lane free ---^
 //
 // Everything below Next that is not unsettled is settled; the lowest unsettled
-// seq, or Next, is the floor (invariant 4). Time is an int64 of nanoseconds on
+// seq, or Next, is the floor (invariant 4). Seek makes any seq the Next. Time is an int64 of nanoseconds on
 // a clock of the caller's that never runs backwards.
 package cursor
 
@@ -35,7 +35,7 @@ type state uint8
 const (
 	inFlight state = iota
 	parked         // comes back when due
-	waiting        // another record of its lane goes first
+	waiting        // another record of its lane goes first, or its own delivery from before a Seek
 )
 
 func (s state) String() string { return [...]string{"in flight", "parked", "waiting"}[s] }
@@ -50,6 +50,7 @@ type entry struct {
 	state   state
 	dirty   bool // changed since the last Changes
 	saved   bool // Changes has reported it, so its end must be reported too
+	held    bool // waiting: nothing of its lane goes first
 
 	prev, next *entry // all unsettled, ascending by seq
 	behind     *entry // waits for this one in its lane
@@ -67,6 +68,9 @@ type Cursor struct {
 	// lanes holds the last of each busy lane. The first of a lane is in flight
 	// or parked, the others wait behind each other in the order of their seqs.
 	lanes    map[uint64]*entry
+	// left are the deliveries of before a Seek that are in flight still, by seq.
+	// They are not unsettled.
+	left     map[uint64]*entry
 	inFlight int
 	// again are those in flight that are not the first attempt.
 	again  int
@@ -125,6 +129,10 @@ func (c *Cursor) Begin(lane uint64) bool {
 		e.state = waiting
 		return false
 	}
+	if c.left[e.seq] != nil {
+		e.state, e.held = waiting, true
+		return false
+	}
 	e.state = inFlight
 	c.inFlight++
 	return true
@@ -156,6 +164,9 @@ func (c *Cursor) NextDue() (at int64, attempt int, ok bool) {
 
 // Settle ends a delivery for good.
 func (c *Cursor) Settle(seq uint64) error {
+	if c.leave(seq) {
+		return nil
+	}
 	e, err := c.flying(seq)
 	if err != nil {
 		return err
@@ -167,16 +178,16 @@ func (c *Cursor) Settle(seq uint64) error {
 		c.gone = append(c.gone, seq)
 	}
 	c.moved = true
-	if !e.dirty { // a dirty entry is still in c.dirty
-		*e = entry{next: c.free}
-		c.free = e
-	}
+	c.recycle(e)
 	return nil
 }
 
 // Park lets a delivery come back as the next attempt, after a time from now
 // that is at most Forever.
 func (c *Cursor) Park(seq uint64, now, after int64) error {
+	if c.leave(seq) {
+		return nil
+	}
 	e, err := c.flying(seq)
 	if err != nil {
 		return err
@@ -190,6 +201,9 @@ func (c *Cursor) Park(seq uint64, now, after int64) error {
 
 // Release gives a delivery back: it comes back at once, the same attempt.
 func (c *Cursor) Release(seq uint64) error {
+	if c.leave(seq) {
+		return nil
+	}
 	e, err := c.flying(seq)
 	if err != nil {
 		return err
@@ -201,6 +215,9 @@ func (c *Cursor) Release(seq uint64) error {
 
 // ReleaseAll gives back all deliveries, for a consumer that closes.
 func (c *Cursor) ReleaseAll() {
+	for seq := range c.left {
+		c.leave(seq)
+	}
 	for e := c.first; e != nil; e = e.next {
 		if e.state == inFlight {
 			c.land(e)
@@ -254,8 +271,19 @@ func (c *Cursor) freeLane(e *entry) {
 	case e.lane == NoLane:
 	case e.behind == nil:
 		delete(c.lanes, e.lane)
+	case c.left[e.behind.seq] != nil:
+		e.behind.held = true
 	default:
 		c.toParked(e.behind, 0, 0)
+	}
+}
+
+// recycle takes an entry back that is not linked any more. A dirty one is in
+// c.dirty still, and Changes takes it back.
+func (c *Cursor) recycle(e *entry) {
+	if !e.dirty {
+		*e = entry{next: c.free}
+		c.free = e
 	}
 }
 

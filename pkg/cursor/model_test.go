@@ -15,6 +15,8 @@ import (
 type model struct {
 	next uint64
 	rows map[uint64]row
+	// left are the deliveries of before a seek that are in flight still.
+	left map[uint64]row
 }
 
 type row struct {
@@ -53,13 +55,64 @@ func (m *model) inLane(lane uint64) (seqs []uint64) {
 }
 
 func (m *model) begin(lane uint64) bool {
-	r := row{lane: lane}
-	if lane != NoLane && len(m.inLane(lane)) > 0 {
-		r.state = waiting
-	}
-	m.rows[m.next] = r
+	seq := m.next
+	m.rows[seq] = row{lane: lane, state: waiting}
 	m.next++
-	return r.state == inFlight
+	if m.mayGo(seq) {
+		m.rows[seq] = row{lane: lane}
+		return true
+	}
+	return false
+}
+
+// mayGo: nothing of its lane goes first, and it is not in flight from before a
+// seek.
+func (m *model) mayGo(seq uint64) bool {
+	r := m.rows[seq]
+	if _, flies := m.left[seq]; flies {
+		return false
+	}
+	if r.lane == NoLane {
+		return true
+	}
+	for _, l := range m.left {
+		if l.lane == r.lane {
+			return false
+		}
+	}
+	return m.inLane(r.lane)[0] == seq
+}
+
+// letGo lets those come that wait for nothing any more.
+func (m *model) letGo() {
+	for seq, r := range m.rows {
+		if r.state == waiting && m.mayGo(seq) {
+			r.state, r.due, r.after = parked, 0, 0
+			m.rows[seq] = r
+		}
+	}
+}
+
+// seek forgets all but what flies.
+func (m *model) seek(to uint64) (skipped, again uint64) {
+	for seq := min(to, m.next); seq < max(to, m.next); seq++ {
+		if _, unsettled := m.rows[seq]; seq >= m.next {
+			skipped++
+		} else if !unsettled {
+			again++
+		}
+	}
+	for seq, r := range m.rows {
+		if seq < to {
+			skipped++
+		}
+		if r.state == inFlight {
+			m.left[seq] = r
+		}
+	}
+	clear(m.rows)
+	m.next = to
+	return skipped, again
 }
 
 // nextDue is the seq that TakeDue gives next, if it is due.
@@ -83,22 +136,32 @@ func (m *model) takeDue(now int64) (seq uint64, attempt int, ok bool) {
 	return seq, r.attempt, true
 }
 
+// leave ends a delivery of before a seek.
+func (m *model) leave(seq uint64) bool {
+	_, ok := m.left[seq]
+	delete(m.left, seq)
+	m.letGo()
+	return ok
+}
+
 // settle, park: false if seq is not in flight.
 func (m *model) settle(seq uint64) bool {
+	if m.leave(seq) {
+		return true
+	}
 	r, ok := m.rows[seq]
 	if !ok || r.state != inFlight {
 		return false
 	}
 	delete(m.rows, seq)
-	if rest := m.inLane(r.lane); r.lane != NoLane && len(rest) > 0 {
-		next := m.rows[rest[0]]
-		next.state, next.due, next.after = parked, 0, 0
-		m.rows[rest[0]] = next
-	}
+	m.letGo()
 	return true
 }
 
 func (m *model) park(seq uint64, attempts int, due, after int64) bool {
+	if m.leave(seq) {
+		return true
+	}
 	r, ok := m.rows[seq]
 	if !ok || r.state != inFlight {
 		return false
@@ -112,6 +175,8 @@ func (m *model) park(seq uint64, attempts int, due, after int64) bool {
 // restored is what a restart makes of the model: what was in flight comes back
 // at once.
 func (m *model) restored() {
+	clear(m.left)
+	m.letGo()
 	for seq, r := range m.rows {
 		if r.state == inFlight {
 			m.park(seq, 0, 0, 0)
@@ -145,11 +210,14 @@ func (m *model) compare(c *Cursor) error {
 		return fmt.Errorf("unsettled are\n%v, want\n%v", got, want)
 	}
 	again := 0
-	for _, r := range m.rows {
-		if r.state == inFlight && r.attempt > 0 {
-			again++
+	for _, rows := range []map[uint64]row{m.rows, m.left} {
+		for _, r := range rows {
+			if r.state == inFlight && r.attempt > 0 {
+				again++
+			}
 		}
 	}
+	flying := m.count(inFlight) + len(m.left)
 	if c.Again() != again {
 		return fmt.Errorf("%d in flight were tried before, want %d", c.Again(), again)
 	}
@@ -157,10 +225,10 @@ func (m *model) compare(c *Cursor) error {
 	gotDue, gotAttempt, gotOK := c.NextDue()
 	switch {
 	case c.Next() != m.next, c.Floor() != m.floor(), c.Unsettled() != len(m.rows),
-		c.InFlight() != m.count(inFlight), c.Parked() != m.count(parked):
+		c.InFlight() != flying, c.Parked() != m.count(parked):
 		return fmt.Errorf("next %d floor %d unsettled %d in flight %d parked %d, want %d %d %d %d %d",
 			c.Next(), c.Floor(), c.Unsettled(), c.InFlight(), c.Parked(),
-			m.next, m.floor(), len(m.rows), m.count(inFlight), m.count(parked))
+			m.next, m.floor(), len(m.rows), flying, m.count(parked))
 	case gotOK != ok || ok && (gotDue != due || gotAttempt != m.rows[dueSeq].attempt):
 		return fmt.Errorf("next due is %d, attempt %d, %v, want %d, %d, %v", gotDue, gotAttempt, gotOK, due, m.rows[dueSeq].attempt, ok)
 	case c.Floor() > c.Next():
@@ -177,14 +245,14 @@ type disk struct {
 
 func (d *disk) save(ch Changes) error {
 	d.next = ch.Next
-	for _, u := range ch.Put {
-		d.rows[u.Seq] = u
-	}
 	for _, seq := range ch.Gone {
 		if _, ok := d.rows[seq]; !ok {
 			return fmt.Errorf("seq %d is gone but was never put", seq)
 		}
 		delete(d.rows, seq)
+	}
+	for _, u := range ch.Put {
+		d.rows[u.Seq] = u
 	}
 	return nil
 }
@@ -192,7 +260,7 @@ func (d *disk) save(ch Changes) error {
 // drive runs a cursor beside its model, as ops say.
 func drive(ops []byte) error {
 	c := New(1)
-	m := &model{1, map[uint64]row{}}
+	m := &model{1, map[uint64]row{}, map[uint64]row{}}
 	d := &disk{rows: map[uint64]Unsettled{}}
 	now := int64(0)
 	for i := 0; i+1 < len(ops); i += 2 {
@@ -250,6 +318,15 @@ func step(c *Cursor, m *model, op byte, arg, seq uint64, now *int64) error {
 			c.ReleaseAll()
 			m.restored()
 		}
+	case 13:
+		to := max(1, m.next-min(m.next, arg%32)+arg/64) // rather back than forward
+		if arg%4 > 0 {
+			return nil // seeks are rare
+		}
+		skipped1, again1 := c.Seek(to)
+		if skipped2, again2 := m.seek(to); skipped1 != skipped2 || again1 != again2 {
+			return fmt.Errorf("seek to %d: skipped %d, again %d, want %d, %d", to, skipped1, again1, skipped2, again2)
+		}
 	}
 	return nil
 }
@@ -287,6 +364,7 @@ func TestAgainstModel(t *testing.T) {
 
 func FuzzAgainstModel(f *testing.F) {
 	f.Add([]byte{0, 1, 0, 1, 0, 0, 10, 0, 14, 0, 6, 2, 15, 0, 4, 7, 6, 0})
+	f.Add([]byte{0, 0, 0, 1, 14, 0, 13, 4, 0, 0, 0, 0, 0, 1, 14, 0, 6, 0, 4, 0, 15, 0})
 	f.Fuzz(func(t *testing.T, ops []byte) {
 		if len(ops) > 2000 {
 			return

@@ -3,6 +3,7 @@ package cursor
 import (
 	"flag"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -17,7 +18,7 @@ var rewrite = flag.Bool("rewrite", false, "write what the scripts answer now int
 // the answers behind ----. After each command the whole state is printed.
 //
 //	new NEXT | begin [LANE] | skip SEQ | settle SEQ | release SEQ | releaseall
-//	park SEQ AFTER | time NOW | take | changes | restore
+//	park SEQ AFTER | time NOW | take | seek SEQ | changes | restore
 //
 // times are in units of the script; restore makes the cursor anew from all the
 // changes so far.
@@ -110,6 +111,9 @@ func (s *script) run(t *testing.T, words []string) string {
 		if seq, attempt, ok := s.c.TakeDue(s.now); ok {
 			answer = fmt.Sprintf(" -> %d attempt %d", seq, attempt)
 		}
+	case "seek":
+		skipped, again := s.c.Seek(arg(1))
+		answer = fmt.Sprintf(" -> skipped %d, again %d", skipped, again)
 	case "changes":
 		answer = s.changes()
 	case "restore":
@@ -134,6 +138,10 @@ func (s *script) changes() string {
 	}
 	ch := s.c.Changes()
 	text := fmt.Sprintf(" -> next %d", ch.Next)
+	for _, seq := range ch.Gone {
+		text += fmt.Sprintf(", gone %d", seq)
+		delete(s.saved, seq)
+	}
 	slices.SortFunc(ch.Put, func(a, b Unsettled) int { return int(a.Seq) - int(b.Seq) })
 	for _, u := range ch.Put {
 		text += fmt.Sprintf(", put %d#%d", u.Seq, u.Attempt)
@@ -145,15 +153,12 @@ func (s *script) changes() string {
 		}
 		s.saved[u.Seq] = u
 	}
-	for _, seq := range ch.Gone {
-		text += fmt.Sprintf(", gone %d", seq)
-		delete(s.saved, seq)
-	}
 	s.next = ch.Next
 	return text
 }
 
-// state is one line: floor, next, and each unsettled record with its attempt.
+// state is one line: floor, next, each unsettled record with its attempt, and
+// what is in flight from before a seek.
 func (s *script) state() string {
 	text := fmt.Sprintf("floor %d next %d", s.c.Floor(), s.c.Next())
 	for e := s.c.first; e != nil; e = e.next {
@@ -161,6 +166,9 @@ func (s *script) state() string {
 		if e.state == parked {
 			text += fmt.Sprintf(" due %d", e.due)
 		}
+	}
+	for _, seq := range slices.Sorted(maps.Keys(s.c.left)) {
+		text += fmt.Sprintf(" | %d#%d left in flight", seq, s.c.left[seq].attempt)
 	}
 	return text
 }
