@@ -129,6 +129,7 @@ func (m *Metrics) instruments(meter metric.Meter) (err error) {
 	m.sync = seconds("leat.log.sync.duration", "The duration of one sync of the log.",
 		[]float64{.0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1})
 	m.appended = counter("leat.log.appended", "Bytes written to the log.", "By")
+	m.appended.Add(context.Background(), 0) // shown from the start: a rate needs two points
 	for _, r := range results {
 		m.settled[r.result] = counter(r.name, r.description, "")
 	}

@@ -114,6 +114,11 @@ func TestOwnMetrics(t *testing.T) {
 	)
 }
 
+// Before the first event there is something to see.
+func TestFirstScrape(t *testing.T) {
+	want(t, scrape(t, newMetrics(t)), `leat_log_appended_bytes_total 0`)
+}
+
 func TestOldestAge(t *testing.T) {
 	state := RouteState{Consumer: engine.ConsumerState{Oldest: time.Now().Add(-time.Hour)}}
 	if got := age(&state); got < 3600 || got > 3700 {
