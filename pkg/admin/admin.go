@@ -96,6 +96,7 @@ type Counters struct {
 	Replies      uint64 `json:"replies"`
 	Dropped      uint64 `json:"dropped"`
 	HopsUsedUp   uint64 `json:"hopsUsedUp"`
+	Skipped      uint64 `json:"skipped"`
 }
 
 // DeadLetter is an event that could not be delivered.

@@ -27,12 +27,14 @@ type Counters struct {
 	Dropped uint64
 	// HopsUsedUp counts events and replies that went round too often.
 	HopsUsedUp uint64
+	// Skipped events were not settled when an operator moved the route past them.
+	Skipped uint64
 }
 
 // counters are the live form of Counters.
 type counters struct {
 	filtered, delivered, retried, deadLettered, sinkFailed, held atomic.Uint64
-	replies, dropped, hopsUsedUp                                 atomic.Uint64
+	replies, dropped, hopsUsedUp, skipped                        atomic.Uint64
 }
 
 func (c *counters) read() Counters {
@@ -46,6 +48,7 @@ func (c *counters) read() Counters {
 		Replies:      c.replies.Load(),
 		Dropped:      c.dropped.Load(),
 		HopsUsedUp:   c.hopsUsedUp.Load(),
+		Skipped:      c.skipped.Load(),
 	}
 }
 

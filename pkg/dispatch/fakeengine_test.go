@@ -100,7 +100,7 @@ func (s *fakeStream) Consumer(_ context.Context, spec engine.ConsumerSpec) (engi
 	defer s.mu.Unlock()
 	c, ok := s.consumers[spec.Name]
 	if !ok {
-		c = &fakeConsumer{stream: s, settled: map[engine.Seq]bool{}, attempts: map[engine.Seq]int{}, parked: map[engine.Seq]time.Time{}}
+		c = &fakeConsumer{stream: s, settled: map[engine.Seq]bool{}, left: map[engine.Seq]bool{}, attempts: map[engine.Seq]int{}, parked: map[engine.Seq]time.Time{}}
 		if !spec.FromEarliest {
 			c.start = engine.Seq(len(s.records))
 		}
@@ -110,6 +110,7 @@ func (s *fakeStream) Consumer(_ context.Context, spec engine.ConsumerSpec) (engi
 		return nil, fmt.Errorf("the consumer %s is open", spec.Name)
 	}
 	c.open, c.spec, c.inFlight = true, spec, map[engine.Seq]bool{}
+	clear(c.left)
 	return c, nil
 }
 
@@ -148,6 +149,32 @@ func (s *fakeStream) TrimTo(_ context.Context, seq engine.Seq) error {
 	return nil
 }
 
+func (s *fakeStream) Seek(_ context.Context, name string, to engine.Seq) (engine.Sought, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c, ok := s.consumers[name]
+	if !ok {
+		return engine.Sought{}, engine.ErrNoConsumer
+	}
+	to = max(s.first, min(to, engine.Seq(len(s.records)+1)))
+	got := engine.Sought{Place: to}
+	for seq := engine.Seq(1); int(seq) <= len(s.records); seq++ {
+		switch settled := seq <= c.start || c.settled[seq]; {
+		case settled && seq >= to:
+			got.Again++
+		case !settled && seq < to:
+			got.Skipped++
+		}
+	}
+	c.start = to - 1
+	clear(c.settled)
+	clear(c.attempts)
+	clear(c.parked)
+	maps.Copy(c.left, c.inFlight)
+	s.notify()
+	return got, nil
+}
+
 func (s *fakeStream) State(context.Context) (engine.StreamState, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -161,6 +188,7 @@ type fakeConsumer struct {
 	start    engine.Seq // settled up to here from the beginning
 	settled  map[engine.Seq]bool
 	inFlight map[engine.Seq]bool
+	left     map[engine.Seq]bool // of inFlight, those of before a seek
 	attempts map[engine.Seq]int
 	parked   map[engine.Seq]time.Time
 }
@@ -235,7 +263,11 @@ func (c *fakeConsumer) settle(seq engine.Seq, do func()) error {
 		return engine.ErrNotInFlight
 	}
 	delete(c.inFlight, seq)
-	do()
+	if c.left[seq] {
+		delete(c.left, seq)
+	} else {
+		do()
+	}
 	c.stream.notify()
 	return nil
 }

@@ -155,6 +155,7 @@ func (p *pump) sift(b *bound, d engine.Delivery) (cloudevent.Event, bool) {
 // a dead letter whose sink has failed before: the subscriber had its chances.
 func (p *pump) serve(c *crew, b *bound, d engine.Delivery, e *cloudevent.Event, started time.Time) {
 	f, failed := p.memory.take(d.Seq)
+	failed = failed && d.Attempt > 0 // else it is of before a seek
 	if !failed && d.Attempt > b.route.Delivery.Retry {
 		f, failed = failure{dest: deliver.WithoutUser(b.first.URL), tries: d.Attempt - b.route.Delivery.Retry}, true
 	}

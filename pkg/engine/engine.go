@@ -23,6 +23,8 @@ var (
 	// ErrNoStream says that there is no stream of that name, and that none was
 	// to be created.
 	ErrNoStream = errors.New("there is no such stream")
+	// ErrNoConsumer says that the stream has no consumer of that name.
+	ErrNoConsumer = errors.New("there is no such consumer")
 	// ErrNotInFlight says that a seq was settled which is not in flight.
 	ErrNotInFlight = errors.New("not in flight")
 	// ErrLocked says that another process uses the store.
@@ -107,6 +109,16 @@ type Stream interface {
 	// RemoveConsumer deletes a consumer with its progress and closes it if it
 	// is open. Removing what is not there is not an error.
 	RemoveConsumer(ctx context.Context, name string) error
+	// Seek moves a consumer's place, whether it is open or not: all below to is
+	// settled, and all from there on comes as if for the first time. to is brought
+	// into what is kept: First to Head+1 of the stream. The new place would survive
+	// a power cut when Seek returns; when the power fails before that it is the old
+	// or the new one. Only Seek moves a floor back (invariant 4).
+	//
+	// Deliveries in flight keep their slots, and of an ordered consumer their keys,
+	// until they are settled. That is no error and means nothing any more: a record
+	// from to on comes again after it.
+	Seek(ctx context.Context, consumer string, to Seq) (Sought, error)
 	// Read returns up to max records from seq from on (or from the oldest one
 	// kept, if that is later), never past the durable head (invariant 2). None
 	// means that there are none yet.
@@ -124,6 +136,15 @@ type StreamState struct {
 	First, Head Seq
 	// Oldest is when First was appended, zero if there is none.
 	Oldest time.Time
+}
+
+// Sought says what a seek came to.
+type Sought struct {
+	// Place is the consumer's floor now.
+	Place Seq
+	// Skipped counts the records that were unsettled (see ConsumerState.Lag) and
+	// are below Place, Again those from Place on that were settled.
+	Skipped, Again uint64
 }
 
 // ConsumerSpec describes a consumer.
@@ -185,7 +206,8 @@ type Consumer interface {
 type ConsumerState struct {
 	// Floor is the seq below which all is settled (invariant 4).
 	Floor Seq
-	// InFlight deliveries are handed out and not settled.
+	// InFlight deliveries are handed out and not settled. Those of before a seek
+	// are among them; they hold no floor.
 	InFlight int
 	// Parked retries wait for their time.
 	Parked int

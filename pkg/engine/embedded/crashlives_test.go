@@ -35,65 +35,6 @@ func eachSeed(t *testing.T, run func(seed uint64)) {
 	}
 }
 
-const seekerName = "seeker"
-
-// crashSeeker is moved back to the oldest record again and again, by removal, and
-// settles nothing.
-func crashSeeker(stop context.Context, s engine.Stream, rnd *rand.Rand) error {
-	ctx := context.Background()
-	for stop.Err() == nil {
-		r, err := s.Consumer(ctx, engine.ConsumerSpec{Name: seekerName, MaxInFlight: 4, FromEarliest: true})
-		if err != nil {
-			return err
-		}
-		for range rnd.IntN(6) {
-			brief, cancel := context.WithTimeout(stop, time.Millisecond)
-			d, err := r.Next(brief)
-			cancel()
-			if err == nil {
-				err = r.Release(ctx, d.Seq)
-			}
-			if err != nil && brief.Err() == nil {
-				return err
-			}
-		}
-		if err := s.RemoveConsumer(ctx, seekerName); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// checkSeeker: from where the seeker is up to the end there is no hole.
-func checkSeeker(e *Engine) error {
-	ctx, stop := context.WithTimeout(context.Background(), time.Minute)
-	defer stop()
-	s, err := e.Stream(ctx, engine.StreamSpec{Name: "s"})
-	if err != nil {
-		return err
-	}
-	stored, err := s.Consumers(ctx)
-	if err != nil || !slices.Contains(stored, seekerName) {
-		return err
-	}
-	last, err := s.Append(ctx, engine.Payload{Type: "a"})
-	if err != nil {
-		return err
-	}
-	got, err := drain(ctx, s, engine.ConsumerSpec{Name: seekerName, MaxInFlight: 4}, last)
-	if err != nil {
-		return fmt.Errorf("%s: %w", seekerName, err)
-	}
-	first := last
-	for seq := range got {
-		first = min(first, seq)
-	}
-	if len(got) != int(last-first)+1 {
-		return fmt.Errorf("%s: LOST: %d records of %d..%d come", seekerName, len(got), first, last)
-	}
-	return nil
-}
-
 // What happens in the lives of a stream that is removed again and again:
 // event.attempt is the life, event.seq which of its records.
 const (

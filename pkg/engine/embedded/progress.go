@@ -58,6 +58,10 @@ func (c clock) toWall() int64 { return c.wall().UnixNano() - c.now() }
 func (c *consumer) changes() []eventlog.Mark {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	return c.changesLocked()
+}
+
+func (c *consumer) changesLocked() []eventlog.Mark {
 	if !c.cur.Changed() {
 		return nil
 	}
@@ -71,11 +75,11 @@ func (c *consumer) changes() []eventlog.Mark {
 	marks = append(marks, eventlog.Mark{
 		Key: append(bytes.Clone(prefix), nextMark), Value: binary.BigEndian.AppendUint64(nil, ch.Next),
 	})
-	for _, u := range ch.Put {
-		marks = append(marks, eventlog.Mark{Key: key(unsettledMark, u.Seq), Value: encodeUnsettled(u, toWall)})
-	}
 	for _, seq := range ch.Gone {
 		marks = append(marks, eventlog.Mark{Key: key(unsettledMark, seq)})
+	}
+	for _, u := range ch.Put {
+		marks = append(marks, eventlog.Mark{Key: key(unsettledMark, u.Seq), Value: encodeUnsettled(u, toWall)})
 	}
 	return marks
 }

@@ -23,8 +23,8 @@ type stream struct {
 	retention atomic.Int64
 
 	// trimming is held from a look at the floors until what is below them is
-	// trimmed, and while a new consumer gets its floor (invariant 7). It is
-	// taken before the other locks of the stream.
+	// trimmed, and while a new consumer gets its floor or one gets another
+	// (invariant 7). It is taken before the other locks of the stream.
 	trimming sync.Mutex
 
 	mu sync.Mutex

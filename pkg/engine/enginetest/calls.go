@@ -18,7 +18,7 @@ type call struct {
 	who  string // the consumer, which is opened first where it is not
 	spec engine.ConsumerSpec
 	keys string // of the appended records
-	n    int    // trim: where to; deliver: settle the n-th above the floor
+	n    int    // trim, seek: where to; deliver: settle the n-th above the floor
 	how  settlement
 	// probe waits for a delivery though there is none.
 	probe bool
@@ -31,6 +31,7 @@ const (
 	reopen         operation = "reopen the engine"
 	removeConsumer operation = "remove consumer"
 	trim           operation = "trim"
+	seek           operation = "seek"
 	appendBatch    operation = "append"
 	compare        operation = "compare"
 	closeConsumer  operation = "close consumer"
@@ -53,6 +54,8 @@ func (c call) String() string {
 		return fmt.Sprintf("%s %s", c.op, c.who)
 	case trim:
 		return fmt.Sprintf("%s to %d", c.op, c.n)
+	case seek:
+		return fmt.Sprintf("%s %s to %d", c.op, c.who, c.n)
 	case appendBatch:
 		return fmt.Sprintf("%s %s", c.op, c.keys)
 	case closeConsumer, deliver:
@@ -86,6 +89,8 @@ func randomCall(rnd *rand.Rand) call {
 		c.op = removeConsumer
 	case n < 10:
 		c.op, c.n = trim, rnd.IntN(1000)
+	case n < 14:
+		c.op, c.n = seek, rnd.IntN(1000)
 	case n < 40:
 		c.op = appendBatch
 		for range 1 + rnd.IntN(3) {

@@ -93,8 +93,9 @@ func (w *world) wantDeadStream(s engine.Stream, why string) {
 	_, newErr := s.Consumer(w.ctx, engine.ConsumerSpec{Name: "new", MaxInFlight: 1})
 	_, readErr := s.Read(w.ctx, 1, 10)
 	_, stateErr := s.State(w.ctx)
+	_, seekErr := s.Seek(w.ctx, "c", 1)
 	for what, err := range map[string]error{
-		"Append": appendErr, "Consumer": consumerErr, "new Consumer": newErr, "Read": readErr, "State": stateErr,
+		"Append": appendErr, "Seek": seekErr, "Consumer": consumerErr, "new Consumer": newErr, "Read": readErr, "State": stateErr,
 		"TrimTo": s.TrimTo(w.ctx, 2),
 	} {
 		w.wantErr(err, engine.ErrClosed, why+": "+what)
@@ -244,6 +245,8 @@ func testEndedContext(w *world) {
 	ended, end := context.WithCancel(w.ctx)
 	end()
 	w.wantErr(s.RemoveConsumer(ended, "c"), context.Canceled, "RemoveConsumer")
+	_, err := s.Seek(ended, "c", 99)
+	w.wantErr(err, context.Canceled, "Seek")
 	w.wantErr(w.engine.Remove(ended, "s"), context.Canceled, "Remove")
 	w.wantNext(c, "1=a#1")
 	w.reopen()

@@ -32,6 +32,8 @@ type modelConsumer struct {
 	spec engine.ConsumerSpec
 	open engine.Consumer // nil if closed
 	rows map[engine.Seq]*modelRow
+	// left are the deliveries of before a seek that are in flight still.
+	left map[engine.Seq]bool
 }
 
 // modelStream is a stream as a slice.
@@ -44,6 +46,8 @@ type modelStream struct {
 }
 
 func (m *modelStream) head() engine.Seq { return engine.Seq(len(m.texts)) }
+
+func (m *modelStream) key(seq engine.Seq) string { return m.texts[seq-1][:1] }
 
 func (c *modelConsumer) floor(head engine.Seq) engine.Seq {
 	floor := head + 1
@@ -62,11 +66,18 @@ func (c *modelConsumer) count(s rowState) (n int) {
 	return n
 }
 
+func (c *modelConsumer) inFlight() int { return c.count(flying) + len(c.left) }
+
 // may says whether a record may be delivered now.
 func (c *modelConsumer) may(m *modelStream, seq engine.Seq) bool {
 	r := c.rows[seq]
-	if r == nil || r.state != pending && r.state != ready || c.count(flying) >= c.spec.MaxInFlight {
+	if r == nil || r.state != pending && r.state != ready || c.inFlight() >= c.spec.MaxInFlight || c.left[seq] {
 		return false
+	}
+	for other := range c.left {
+		if c.spec.Ordered && m.key(other) == m.key(seq) {
+			return false
+		}
 	}
 	for other, o := range c.rows {
 		if other >= seq {
@@ -75,7 +86,7 @@ func (c *modelConsumer) may(m *modelStream, seq engine.Seq) bool {
 		if !c.spec.Ordered && r.state == pending && o.state == pending {
 			return false // new ones come in order
 		}
-		if c.spec.Ordered && m.texts[other-1][:1] == m.texts[seq-1][:1] {
+		if c.spec.Ordered && m.key(other) == m.key(seq) {
 			return false
 		}
 	}
@@ -85,6 +96,7 @@ func (c *modelConsumer) may(m *modelStream, seq engine.Seq) bool {
 // closed: what was in flight may come back.
 func (c *modelConsumer) closed() {
 	c.open = nil
+	clear(c.left)
 	for _, r := range c.rows {
 		if r.state == flying {
 			r.state = ready
@@ -150,6 +162,8 @@ func (r *modelRun) do(c call) error {
 		to := engine.Seq(c.n % (len(m.texts) + 3))
 		m.trimTo = max(m.trimTo, to)
 		return m.open.TrimTo(r.ctx, to)
+	case seek:
+		return r.seek(c)
 	case appendBatch:
 		return r.append(c.keys)
 	case compare:
@@ -200,7 +214,7 @@ func (r *modelRun) open(c call) error {
 	consumer := m.consumers[c.who]
 	isNew := consumer == nil
 	if isNew {
-		consumer = &modelConsumer{rows: map[engine.Seq]*modelRow{}, spec: c.spec}
+		consumer = &modelConsumer{rows: map[engine.Seq]*modelRow{}, left: map[engine.Seq]bool{}, spec: c.spec}
 		m.consumers[c.who] = consumer
 	}
 	open, err := m.open.Consumer(r.ctx, consumer.spec)
@@ -244,12 +258,21 @@ func (r *modelRun) deliver(c *modelConsumer, step call) error {
 			return fmt.Errorf("delivery %s, by the model none", show(d))
 		}
 	}
-	return r.settle(c, step.how, c.floor(r.m.head())+engine.Seq(step.n))
+	seq := c.floor(r.m.head()) + engine.Seq(step.n)
+	if len(c.left) > 0 && step.n == 0 {
+		seq = slices.Min(slices.Collect(maps.Keys(c.left)))
+	}
+	return r.settle(c, step.how, seq)
 }
 
 func (r *modelRun) settle(c *modelConsumer, how settlement, seq engine.Seq) (err error) {
 	row := c.rows[seq]
-	legal := row != nil && row.state == flying
+	left := c.left[seq]
+	if left { // and that is all
+		delete(c.left, seq)
+		row = &modelRow{}
+	}
+	legal := left || row != nil && row.state == flying
 	switch how {
 	case parkLong:
 		if err = c.open.Retry(r.ctx, seq, time.Hour); legal {
@@ -264,7 +287,7 @@ func (r *modelRun) settle(c *modelConsumer, how settlement, seq engine.Seq) (err
 			row.state = ready
 		}
 	default:
-		if err = c.open.Ack(r.ctx, seq); legal {
+		if err = c.open.Ack(r.ctx, seq); legal && !left {
 			delete(c.rows, seq)
 		}
 	}
@@ -280,9 +303,7 @@ func (r *modelRun) settle(c *modelConsumer, how settlement, seq engine.Seq) (err
 // compare compares what can be seen.
 func (r *modelRun) compare() error {
 	m := r.m
-	lowest := m.head() + 1
 	for name, c := range m.consumers {
-		lowest = min(lowest, c.floor(m.head()))
 		if c.open == nil {
 			continue
 		}
@@ -290,13 +311,13 @@ func (r *modelRun) compare() error {
 		if err != nil {
 			return err
 		}
-		if st.Floor != c.floor(m.head()) || st.InFlight != c.count(flying) || st.Lag != uint64(len(c.rows)) ||
+		if st.Floor != c.floor(m.head()) || st.InFlight != c.inFlight() || st.Lag != uint64(len(c.rows)) ||
 			st.Parked < c.count(sleeping) || st.Parked > len(c.rows)-c.count(flying) {
 			return fmt.Errorf("consumer %s: %+v, by the model floor %d, %d in flight, %d parked, %d unsettled",
-				name, st, c.floor(m.head()), c.count(flying), c.count(sleeping), len(c.rows))
+				name, st, c.floor(m.head()), c.inFlight(), c.count(sleeping), len(c.rows))
 		}
 	}
-	if err := r.compareRecords(lowest); err != nil {
+	if err := r.compareRecords(); err != nil {
 		return err
 	}
 	names, err := m.open.Consumers(r.ctx)
@@ -306,15 +327,23 @@ func (r *modelRun) compare() error {
 	return err
 }
 
-// compareRecords compares the stream, whose lowest floor is given. The engine
-// may trim meanwhile.
-func (r *modelRun) compareRecords(lowest engine.Seq) error {
+// limit is the seq below which the engine may have trimmed.
+func (m *modelStream) limit() engine.Seq {
+	limit := m.trimTo
+	for _, c := range m.consumers {
+		limit = min(limit, c.floor(m.head()))
+	}
+	return max(1, min(limit, m.head()+1))
+}
+
+// compareRecords compares the stream. The engine may trim meanwhile.
+func (r *modelRun) compareRecords() error {
 	m := r.m
 	st, err := r.m.open.State(r.ctx)
 	if err != nil {
 		return err
 	}
-	limit := max(1, min(m.trimTo, lowest))
+	limit := m.limit()
 	if st.First > limit || st.Head != m.head() {
 		return fmt.Errorf("the stream is %d..%d, by the model at most %d..%d", st.First, st.Head, limit, m.head())
 	}
@@ -328,7 +357,7 @@ func (r *modelRun) compareRecords(lowest engine.Seq) error {
 		}
 	}
 	if oldest := m.head() + 1 - engine.Seq(len(records)); oldest > limit {
-		return fmt.Errorf("the oldest record that is read is %d, floor %d, trimmed to %d", oldest, lowest, m.trimTo)
+		return fmt.Errorf("the oldest record that is read is %d, by the model at most %d", oldest, limit)
 	}
 	return nil
 }
