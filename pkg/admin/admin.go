@@ -1,5 +1,6 @@
 // Package admin is the operator's API, server and client together: streams and
-// routes with their state, dead letters to look at, re-drive and drop.
+// routes with their state, to move a route, dead letters to look at, re-drive and
+// drop.
 //
 //	GET    /healthz                                                  the process lives
 //	GET    /readyz                                                   200, or 503 with the reasons
@@ -9,6 +10,7 @@
 //	GET    /v1/streams/{namespace}/{name}                            one stream and its routes
 //	DELETE /v1/streams/{namespace}/{name}                            deletes one that is gone from the table
 //	GET    /v1/streams/{namespace}/{name}/routes/{route...}          one route
+//	POST   /v1/streams/{namespace}/{name}/seek/{route...}            moves it ?to=earliest, latest, a SEQ or a time
 //	GET    /v1/streams/{namespace}/{name}/deadletters/{route...}     its dead letters; ?from=SEQ &limit=N &data=true
 //	DELETE /v1/streams/{namespace}/{name}/deadletters/{route...}     drops those up to ?to=SEQ
 //	POST   /v1/streams/{namespace}/{name}/redrive/{route...}         delivers those up to ?to=SEQ, or all, again
@@ -148,6 +150,18 @@ type Redriven struct {
 	// Failed ones are kept as the newest dead letters, with the new error.
 	Failed    int    `json:"failed"`
 	LastError string `json:"lastError,omitempty"`
+}
+
+// Sought says where a route was moved to.
+type Sought struct {
+	// Place is the seq that comes next, and PlaceTime when it came in, nil if it
+	// is still to come.
+	Place     engine.Seq `json:"place"`
+	PlaceTime *time.Time `json:"placeTime,omitempty"`
+	// Skipped events were not settled and do not come any more, Again ones were
+	// and come again.
+	Skipped uint64 `json:"skipped"`
+	Again   uint64 `json:"again"`
 }
 
 // Dropped says how many dead letters were dropped.

@@ -41,6 +41,7 @@ type world struct {
 	states   []RouteState
 	notReady []string
 	redrive  func(routing.StreamName, string, engine.Seq) (Redriven, error)
+	seek     func(routing.StreamName, string, engine.Seq) (engine.Sought, error)
 	server   *httptest.Server
 	client   *Client
 }
@@ -73,6 +74,9 @@ func newWorld(t *testing.T) *world {
 		Routes: func(context.Context) []RouteState { return w.states },
 		Redrive: func(_ context.Context, s routing.StreamName, route string, to engine.Seq) (Redriven, error) {
 			return w.redrive(s, route, to)
+		},
+		Seek: func(_ context.Context, s routing.StreamName, route string, to engine.Seq) (engine.Sought, error) {
+			return w.seek(s, route, to)
 		},
 		RemoveStream:     w.removeStream,
 		DeadLetterStream: dispatch.DeadLetterStream, ParseDeadLetterStream: dispatch.ParseDeadLetterStream,

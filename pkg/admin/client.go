@@ -102,6 +102,15 @@ func (c *Client) Route(ctx context.Context, ref StreamRef, route string) (r Rout
 	return r, err
 }
 
+// Seek moves a route: to is earliest, latest, a seq, or a time as RFC 3339 writes
+// it, which is the first event that came in then or later.
+func (c *Client) Seek(ctx context.Context, ref StreamRef, route, to string) (s Sought, err error) {
+	q := ref.query()
+	q.Set("to", to)
+	err = c.do(ctx, http.MethodPost, ref.path("seek", route), q, &s)
+	return s, err
+}
+
 // PageOptions say which dead letters are listed.
 type PageOptions struct {
 	// From is the first seq, 0 for the oldest; Limit how many, 0 for 50.

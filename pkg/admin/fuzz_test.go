@@ -46,6 +46,9 @@ func FuzzRequest(f *testing.F) {
 		Redrive: func(_ context.Context, _ routing.StreamName, _ string, to engine.Seq) (Redriven, error) {
 			return Redriven{Delivered: int(to)}, nil
 		},
+		Seek: func(_ context.Context, _ routing.StreamName, _ string, to engine.Seq) (engine.Sought, error) {
+			return engine.Sought{Place: to}, nil
+		},
 		RemoveStream:     func(context.Context, routing.StreamName) error { return nil },
 		DeadLetterStream: dispatch.DeadLetterStream, ParseDeadLetterStream: dispatch.ParseDeadLetterStream,
 		NotReady: func() []string { return nil },
@@ -53,9 +56,10 @@ func FuzzRequest(f *testing.F) {
 	for _, path := range []string{
 		"/healthz", "/readyz", "/v1/problems", "/v1/streams", "/v1/streams/ns/default", "/v1/streams/ns/only/routes/", "/v1/deadletters",
 		"/v1/streams/ns/default/routes/trigger/ns/a", "/v1/streams/ns/default/deadletters/a", "/v1/streams/ns/default/redrive/a",
+		"/v1/streams/ns/default/seek/a",
 		"/v1/streams/../default", "/v1/streams/n%2Fs/default", "/v1/streams/ns/default/deadletters/..%2f..", "//v1//streams", "/metrics",
 	} {
-		for _, query := range []string{"", "kind=broker", "kind=channel&limit=0", "kind=broker&from=1&limit=1&data=true", "to=18446744073709551615&kind=broker", "from=-1", "%zz"} {
+		for _, query := range []string{"", "kind=broker", "kind=channel&limit=0", "kind=broker&from=1&limit=1&data=true", "to=18446744073709551615&kind=broker", "from=-1", "%zz", "to=latest&kind=broker", "to=0001-01-01T00:00:00Z&kind=broker"} {
 			f.Add(uint8(0), path, query)
 			f.Add(uint8(1), path, query)
 			f.Add(uint8(2), path, query)

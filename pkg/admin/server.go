@@ -25,6 +25,8 @@ type Options struct {
 	// or with all there are if to is 0. With an error it says what it came to
 	// before that.
 	Redrive func(ctx context.Context, stream routing.StreamName, route string, to engine.Seq) (Redriven, error)
+	// Seek moves a route, as engine.Stream does.
+	Seek func(ctx context.Context, stream routing.StreamName, route string, to engine.Seq) (engine.Sought, error)
 	// RemoveStream deletes a stream that is not in the present table.
 	RemoveStream func(ctx context.Context, stream routing.StreamName) error
 	// DeadLetterStream names the engine's stream with a route's dead letters,
@@ -63,6 +65,7 @@ func New(o Options) http.Handler {
 		"GET /v1/streams/{namespace}/{name}/deadletters/{route...}":    a.deadLetters,
 		"DELETE /v1/streams/{namespace}/{name}/deadletters/{route...}": a.drop,
 		"POST /v1/streams/{namespace}/{name}/redrive/{route...}":       a.redrive,
+		"POST /v1/streams/{namespace}/{name}/seek/{route...}":          a.seek,
 		"GET /v1/deadletters":                                          a.stores,
 		"/":                                                            nowhere,
 	} {

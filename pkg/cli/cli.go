@@ -45,7 +45,7 @@ letters. It needs nothing else: no Kafka, no RabbitMQ, no Kubernetes.`,
 		SilenceUsage:  true,
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	root.AddCommand(newServe(version), newVersion(version), newStreams(), newDeadLetters())
+	root.AddCommand(newServe(version), newVersion(version), newStreams(), newRoutes(), newDeadLetters())
 	return root
 }
 

@@ -67,7 +67,7 @@ type Cursor struct {
 	due dueHeap
 	// lanes holds the last of each busy lane. The first of a lane is in flight
 	// or parked, the others wait behind each other in the order of their seqs.
-	lanes    map[uint64]*entry
+	lanes map[uint64]*entry
 	// left are the deliveries of before a Seek that are in flight still, by seq.
 	// They are not unsettled.
 	left     map[uint64]*entry

@@ -75,6 +75,7 @@ func (p *plane) newAdmin() http.Handler {
 			done, err := p.dispatcher.Redrive(ctx, stream, route, to)
 			return admin.Redriven(done), err
 		},
+		Seek:                  p.dispatcher.Seek,
 		RemoveStream:          p.removeStream,
 		DeadLetterStream:      dispatch.DeadLetterStream,
 		ParseDeadLetterStream: dispatch.ParseDeadLetterStream,

@@ -25,18 +25,21 @@ import (
 const patience = 20 * time.Second
 
 var commands = map[string]func(ts *testscript.TestScript, neg bool, args []string){
-	"exits":        positive(-2, exits),
-	"serve":        positive(-1, serve),
-	"stop":         positive(0, stop),
-	"log":          positive(-2, waitLog),
-	"subscriber":   positive(1, startSubscriber),
-	"answer":       positive(2, setAnswer),
-	"received":     positive(-3, received),
-	"post":         positive(3, post),
-	"get":          positive(2, get),
-	"dead-letters": positive(3, waitDeadLetters),
-	"occupy":       positive(0, occupy),
-	"expand":       positive(-2, expand),
+	"exits":          positive(-2, exits),
+	"serve":          positive(-1, serve),
+	"stop":           positive(0, stop),
+	"log":            positive(-2, waitLog),
+	"subscriber":     positive(1, startSubscriber),
+	"answer":         positive(2, setAnswer),
+	"received":       positive(-3, received),
+	"received-times": positive(-4, receivedTimes),
+	"post":           positive(3, post),
+	"get":            positive(2, get),
+	"dead-letters":   positive(3, waitDeadLetters),
+	"settled":        positive(1, waitSettled),
+	"parked":         positive(2, waitParked),
+	"occupy":         positive(0, occupy),
+	"expand":         positive(-2, expand),
 }
 
 // positive makes a command that cannot be negated and takes n arguments, or at
@@ -119,6 +122,25 @@ func received(ts *testscript.TestScript, args []string) {
 		func() string { return "the requests:\n" + strings.Join(s.requests(), "\n") })
 }
 
+func receivedTimes(ts *testscript.TestScript, args []string) {
+	want, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	s := subscriberOf(ts, args[1])
+	count := func() (n int) {
+		for _, r := range s.requests() {
+			if anyHasAll([]string{r}, args[2:]) {
+				n++
+			}
+		}
+		return n
+	}
+	wait(ts, func() bool { return count() >= want },
+		func() string { return "the requests:\n" + strings.Join(s.requests(), "\n") })
+	if n := count(); n != want {
+		ts.Fatalf("%d requests, want %d", n, want)
+	}
+}
+
 func wait(ts *testscript.TestScript, ok func() bool, shown func() string) {
 	for deadline := time.Now().Add(patience); !ok(); time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(deadline) {
@@ -165,14 +187,34 @@ func do(ts *testscript.TestScript, status string, req *http.Request) {
 
 // waitDeadLetters waits until leat dead-letters list counts so many.
 func waitDeadLetters(ts *testscript.TestScript, args []string) {
-	list := []string{"dead-letters", "list", args[1], args[2], "-o", "json", "--admin", ts.Getenv("OPERATOR")}
+	var page struct{ Count int }
+	waitShown(ts, &page, func() bool { return strconv.Itoa(page.Count) == args[0] }, "dead-letters", "list", args[1], args[2])
+}
+
+// waitSettled waits until leat streams shows no lag.
+func waitSettled(ts *testscript.TestScript, args []string) {
+	var stream struct{ Lag, Head int }
+	waitShown(ts, &stream, func() bool { return stream.Lag == 0 && stream.Head > 0 }, "streams", args[0])
+}
+
+// waitParked waits until leat streams shows so many retries of the first route
+// that wait for their time.
+func waitParked(ts *testscript.TestScript, args []string) {
+	var stream struct{ Routes []struct{ Parked int } }
+	waitShown(ts, &stream, func() bool {
+		return len(stream.Routes) > 0 && strconv.Itoa(stream.Routes[0].Parked) == args[0]
+	}, "streams", args[1])
+}
+
+// waitShown runs a command of leat until what it shows as JSON, in v, is right.
+func waitShown(ts *testscript.TestScript, v any, ok func() bool, command ...string) {
+	command = append(command, "-o", "json", "--admin", ts.Getenv("OPERATOR"))
 	var out []byte
 	var err error
 	wait(ts, func() bool {
-		var page struct{ Count int }
-		out, err = exec.Command(harness.Executable, list...).Output()
-		return err == nil && json.Unmarshal(out, &page) == nil && strconv.Itoa(page.Count) == args[0]
-	}, func() string { return fmt.Sprintf("leat %s: %s %v", strings.Join(list, " "), out, err) })
+		out, err = exec.Command(harness.Executable, command...).Output()
+		return err == nil && json.Unmarshal(out, v) == nil && ok()
+	}, func() string { return fmt.Sprintf("leat %s: %s %v", strings.Join(command, " "), out, err) })
 }
 
 func occupy(ts *testscript.TestScript, _ []string) {

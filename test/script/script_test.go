@@ -11,9 +11,12 @@
 //	subscriber NAME           an HTTP server that answers 202; its address is $NAME
 //	answer NAME STATUS        it answers with another status from now on
 //	received NAME TEXT...     wait for a request to it with all of the texts
+//	received-times N NAME TEXT...   wait for N such requests; no more have come
 //	post STATUS URL FILE      send the file: headers, an empty line, the body
 //	get STATUS URL            what is answered is in stdout
 //	dead-letters N STREAM ROUTE   wait until the route has N dead letters
+//	settled STREAM            wait until all its events are settled
+//	parked N STREAM           wait until its first route has N retries that wait
 //	occupy                    listen somewhere; the address is $OCCUPIED
 //	expand FILE...            put the values of variables into files
 package script

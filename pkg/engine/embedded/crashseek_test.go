@@ -112,8 +112,9 @@ func checkSeeker(e *Engine, before, asked []event) error {
 	if err != nil {
 		return err
 	}
-	at := len(before)
-	for at--; at >= 0 && before[at].kind != sought; at-- {
+	at := len(before) - 1
+	for at >= 0 && before[at].kind != sought {
+		at--
 	}
 	places := asked[max(at, 0):]
 	stored, err := s.Consumers(ctx)
