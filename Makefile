@@ -66,8 +66,8 @@ e2e: ## Install Leat with ko on the cluster of KUBECONFIG, by way of KO_DOCKER_R
 	$(GO) test -tags e2e -count 1 -v -timeout 30m ./test/e2e
 
 .PHONY: bench
-bench: build ## Measure ingest and delivery beside a bare server and a bare proxy
-	$(GO) run ./test/bench
+bench: build ## Measure Leat beside its baselines, about 25 minutes; BENCH=-quick for two, see docs/performance.md
+	$(GO) run ./test/bench $(BENCH)
 
 .PHONY: fuzz
 fuzz: ## Run each fuzzer for FUZZTIME (30s)

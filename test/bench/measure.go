@@ -4,187 +4,209 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
-	"slices"
-	"text/tabwriter"
 	"time"
 )
 
-// result is one case: Leat's figure and the baseline's, medians of the rounds.
-type result struct {
-	Case        string    `json:"case"`
-	Unit        string    `json:"unit"`
-	Leat        float64   `json:"leat"`
-	Baseline    float64   `json:"baseline"`
-	Against     string    `json:"against"`
-	Ratio       float64   `json:"ratio"` // median of the rounds' ratios
-	LeatRounds  []float64 `json:"leatRounds"`
-	BaseRounds  []float64 `json:"baselineRounds"`
-	CPUPerEvent float64   `json:"leatCpuMicrosPerEvent"`
-	BaseCPU     float64   `json:"baselineCpuMicrosPerEvent"`
-	Duplicates  int       `json:"duplicates"`
+// kind is what is measured.
+type kind string
+
+const (
+	kindLeat   kind = "leat"
+	kindBare   kind = roleBare
+	kindProxy  kind = roleProxy
+	kindPebble kind = rolePebble
+	kindMemory kind = "memory" // of an idle leat
+)
+
+// variant is one way of moving events, which is measured by itself.
+type variant struct {
+	name string
+	kind kind
+	routes
+	// events at most, size bytes of data each, in requests of batch events (1
+	// unless it is more), by so many senders, at most for a time. Zero is the
+	// settings'.
+	events, size, senders, batch int
+	most                         time.Duration
+	// keys gives each sender a partition key of its own.
+	keys bool
+	// work is the subscriber's time for each event; failOnce lets it refuse
+	// every second event once.
+	work     time.Duration
+	failOnce bool
+	// backlog stores all events while the subscriber answers nothing, and
+	// measures the deliveries from then on.
+	backlog bool
+	// share is of the highest rate of the variants in sharesOf, at which events
+	// are sent whether or not earlier ones were answered. 0 sends as fast as the
+	// answers come.
+	share    float64
+	sharesOf []string
 }
 
-// sample is one measurement: events per second, and processor time per event of
-// the server.
+// sample is what one measurement of a variant yields.
 type sample struct {
-	rate       float64
-	cpu        time.Duration
-	duplicates int
+	Sent       int     `json:"sent"`       // events that were answered
+	Seconds    float64 `json:"seconds"`    // from the first request to the last answer or delivery
+	Rate       float64 `json:"rate"`       // events per second; the slower of answers and deliveries
+	Deliveries float64 `json:"deliveries"` // per second, of all routes together
+	CPU        float64 `json:"cpuMicros"`  // of the server, per event
+	Bytes      float64 `json:"bytes"`      // of data per second
+	P50        float64 `json:"p50Millis"`  // from the intended time to the arrival
+	P99        float64 `json:"p99Millis"`
+	Resident   float64 `json:"residentBytes"`
 }
 
+// bench is what measurements share.
 type bench struct {
 	settings
-	load *load
-	sub  *subscriber
+	sub *subscriber
+	// samples are those so far, by variant.
+	samples map[string][]sample
 }
 
-// aCase compares two ways of moving the same events.
-type aCase struct {
-	name, against  string
-	leat, baseline func(context.Context) (sample, error)
-}
-
-func measureAll(ctx context.Context, s settings) ([]result, error) {
-	sub, err := startSubscriber()
-	if err != nil {
-		return nil, err
+// measure runs a variant once.
+func (b *bench) measure(ctx context.Context, v variant) (sample, error) {
+	v = v.withDefaults(b.settings)
+	switch v.kind {
+	case kindPebble:
+		return b.measurePebble(v)
+	case kindMemory:
+		return b.measureMemory(ctx, v)
 	}
-	defer sub.server.Close()
-	b := &bench{s, newLoad(s), sub}
-	cases := []aCase{
-		{"ingest", "bare net/http 202", b.leatIngest, b.bareIngest},
-		{"end to end, 1 Trigger", "httputil.ReverseProxy", func(ctx context.Context) (sample, error) { return b.leatEndToEnd(ctx, 1) }, b.proxyEndToEnd},
-		{"deliveries, 2 Triggers", "httputil.ReverseProxy", func(ctx context.Context) (sample, error) { return b.leatEndToEnd(ctx, 2) }, b.proxyEndToEnd},
-	}
-	var results []result
-	for _, c := range cases {
-		if s.only != "" && s.only != c.name {
-			continue
-		}
-		r, err := b.compare(ctx, c)
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", c.name, err)
-		}
-		results = append(results, r)
-	}
-	return results, nil
-}
-
-func (b *bench) compare(ctx context.Context, c aCase) (result, error) {
-	r := result{Case: c.name, Unit: "events/s", Against: c.against}
-	var ratios, leatCPU, baseCPU []float64
-	for i := range b.rounds {
-		fmt.Fprintf(os.Stderr, "%s: round %d of %d\n", c.name, i+1, b.rounds)
-		base, err := c.baseline(ctx)
-		if err != nil {
-			return r, fmt.Errorf("%s: %w", c.against, err)
-		}
-		leat, err := c.leat(ctx)
-		if err != nil {
-			return r, fmt.Errorf("leat: %w", err)
-		}
-		r.BaseRounds, r.LeatRounds = append(r.BaseRounds, base.rate), append(r.LeatRounds, leat.rate)
-		ratios = append(ratios, leat.rate/base.rate)
-		leatCPU = append(leatCPU, float64(leat.cpu.Microseconds()))
-		baseCPU = append(baseCPU, float64(base.cpu.Microseconds()))
-		r.Duplicates += leat.duplicates
-	}
-	r.Leat, r.Baseline, r.Ratio = median(r.LeatRounds), median(r.BaseRounds), median(ratios)
-	r.CPUPerEvent, r.BaseCPU = median(leatCPU), median(baseCPU)
-	return r, nil
-}
-
-func (b *bench) bareIngest(ctx context.Context) (sample, error) {
-	p, err := startRole("bare", "")
+	s, url, deliver, err := b.start(v)
 	if err != nil {
 		return sample{}, err
 	}
-	s, err := b.timed(ctx, p, p.url, nil)
-	return s, errors.Join(err, p.stop())
-}
-
-func (b *bench) leatIngest(ctx context.Context) (sample, error) { return b.leatRun(ctx, 0) }
-
-func (b *bench) leatEndToEnd(ctx context.Context, triggers int) (sample, error) {
-	return b.leatRun(ctx, triggers)
-}
-
-func (b *bench) proxyEndToEnd(ctx context.Context) (sample, error) {
-	p, err := startRole("proxy", b.sub.url)
-	if err != nil {
+	got, err := b.load(ctx, v, s, url, deliver)
+	if err = errors.Join(err, s.Stop(), b.sub.err()); err != nil {
 		return sample{}, err
 	}
-	s, err := b.timed(ctx, p, p.url+"/t0", b.sub.expect(b.events, "/t0"))
-	return s, errors.Join(err, p.stop())
+	return got, nil
 }
 
-func (b *bench) leatRun(ctx context.Context, triggers int) (sample, error) {
-	dir, err := os.MkdirTemp("", "leat-bench-")
+func (v variant) withDefaults(s settings) variant {
+	or := func(n *int, d int) {
+		if *n == 0 {
+			*n = d
+		}
+	}
+	or(&v.events, s.events)
+	or(&v.size, s.size)
+	or(&v.senders, s.senders)
+	or(&v.batch, 1)
+	if v.most == 0 {
+		v.most = s.most
+	}
+	v.events -= v.events % v.batch
+	return v
+}
+
+// start starts the server of a variant. deliver is how many routes get every
+// event.
+func (b *bench) start(v variant) (s server, url string, deliver int, err error) {
+	switch v.kind {
+	case kindBare:
+		p, err := startRole("-role", roleBare)
+		if err != nil {
+			return nil, "", 0, err
+		}
+		return p, p.url, 0, nil
+	case kindProxy:
+		p, err := startRole("-role", roleProxy, "-target", b.sub.url)
+		if err != nil {
+			return nil, "", 0, err
+		}
+		return p, p.url, 1, nil
+	case kindLeat:
+		p, err := b.startLeat(v.routes, b.sub.url)
+		if err != nil {
+			return nil, "", 0, err
+		}
+		return p, p.URL, v.match, nil
+	}
+	return nil, "", 0, fmt.Errorf("BUG: no server of kind %q", v.kind)
+}
+
+// path is where the events go.
+func (v variant) path() string {
+	if v.kind == kindLeat {
+		return brokerPath
+	}
+	return routePath(0)
+}
+
+// warmShare of the events come first, unmeasured, so that connections are open
+// and heaps have grown.
+const warmShare = 10
+
+// tail is how long a server's work is counted after the last delivery: it saves
+// progress and trims, which is of the events' cost.
+const tail = 300 * time.Millisecond
+
+// load measures a server that runs.
+func (b *bench) load(ctx context.Context, v variant, s server, url string, deliver int) (got sample, err error) {
+	host := url[len("http://"):]
+	from, err := newSenders(url, v.senders, v.batch, func(i int) *request {
+		key := ""
+		if v.keys {
+			key = fmt.Sprint("k", i)
+		}
+		return newRequest(host, v.path(), v.size, v.batch, key)
+	})
 	if err != nil {
-		return sample{}, err
+		return got, err
+	}
+	defer func() { err = errors.Join(err, from.close()) }()
+
+	warm := v
+	warm.events, warm.most, warm.share, warm.backlog = max(v.events/warmShare/v.batch, 1)*v.batch, v.most/4, 0, false
+	if _, err := b.drive(ctx, warm, from, deliver); err != nil {
+		return got, fmt.Errorf("warming up: %w", err)
+	}
+	before, err := cpuTime(s.PID())
+	if err != nil {
+		return got, err
+	}
+	stopProfile := b.profile(s, v)
+	got, err = b.drive(ctx, v, from, deliver)
+	if err = errors.Join(err, stopProfile()); err != nil {
+		return got, err
+	}
+	after, err := cpuTime(s.PID())
+	got.CPU = float64((after - before).Microseconds()) / float64(got.Sent)
+	return got, err
+}
+
+// measurePebble appends into Pebble in a process of its own.
+func (b *bench) measurePebble(v variant) (got sample, err error) {
+	dir, err := os.MkdirTemp(b.dir, "leat-bench-")
+	if err != nil {
+		return got, err
 	}
 	defer os.RemoveAll(dir)
-	var paths []string
-	manifests := "apiVersion: eventing.knative.dev/v1\nkind: Broker\nmetadata:\n  name: bench\n"
-	for i := range triggers {
-		path := fmt.Sprintf("/t%d", i)
-		paths = append(paths, path)
-		manifests += fmt.Sprintf("---\napiVersion: eventing.knative.dev/v1\nkind: Trigger\nmetadata:\n  name: t%d\nspec:\n"+
-			"  broker: bench\n  filter:\n    attributes:\n      type: dev.leat.bench\n  subscriber:\n    uri: %s%s\n", i, b.sub.url, path)
-	}
-	p, err := startLeat(b.leat, dir, manifests)
+	p, err := startRole("-role", rolePebble, "-target", dir, "-events", fmt.Sprint(v.events), "-most", v.most.String(),
+		"-senders", fmt.Sprint(v.senders), "-size", fmt.Sprint(v.size))
 	if err != nil {
-		return sample{}, err
+		return got, err
 	}
-	var delivered <-chan struct{}
-	if triggers > 0 {
-		delivered = b.sub.expect(b.events, paths...)
+	before, err := cpuTime(p.PID())
+	if err != nil {
+		return got, errors.Join(err, p.Stop())
 	}
-	s, err := b.timed(ctx, p, p.url+"/default/bench", delivered)
-	if triggers > 1 {
-		s.rate *= float64(triggers)
+	if err := p.in.Close(); err != nil {
+		return got, err
 	}
-	if triggers > 0 {
-		s.duplicates = b.sub.duplicates()
+	var nanos int64
+	_, err = fmt.Fscan(p.out, &got.Sent, &nanos)
+	after, cpuErr := cpuTime(p.PID())
+	if err = errors.Join(err, cpuErr, p.cmd.Wait()); err != nil {
+		return got, err
 	}
-	return s, errors.Join(err, p.stop())
-}
-
-// timed sends the events and waits until all are delivered, if delivered is not
-// nil.
-func (b *bench) timed(ctx context.Context, p *process, url string, delivered <-chan struct{}) (sample, error) {
-	before, start := p.cpu(), time.Now()
-	if _, err := b.load.send(ctx, url); err != nil {
-		return sample{}, err
-	}
-	if delivered != nil {
-		select {
-		case <-delivered:
-		case <-ctx.Done():
-			return sample{}, context.Cause(ctx)
-		case <-time.After(2 * time.Minute):
-			return sample{}, fmt.Errorf("not all of %d events were delivered within 2 minutes of the last 202", b.events)
-		}
-	}
-	took := time.Since(start)
-	return sample{rate: float64(b.events) / took.Seconds(), cpu: (p.cpu() - before) / time.Duration(b.events)}, nil
-}
-
-func median(values []float64) float64 {
-	sorted := slices.Sorted(slices.Values(values))
-	return sorted[len(sorted)/2]
-}
-
-func report(w io.Writer, s settings, results []result) {
-	fmt.Fprintf(w, "\n%d events of %d bytes, %d senders, medians of %d rounds; every 202 of Leat is fsynced\n\n",
-		s.events, s.size, s.senders, s.rounds)
-	t := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
-	fmt.Fprintln(t, "case\tLeat /s\tbaseline /s\tratio\tCPU us/event\tbaseline\tduplicates\tagainst")
-	for _, r := range results {
-		fmt.Fprintf(t, "%s\t%.0f\t%.0f\t%.2f\t%.1f\t%.1f\t%d\t%s\n",
-			r.Case, r.Leat, r.Baseline, r.Ratio, r.CPUPerEvent, r.BaseCPU, r.Duplicates, r.Against)
-	}
-	_ = t.Flush()
+	got.Seconds = time.Duration(nanos).Seconds()
+	got.Rate = float64(got.Sent) / got.Seconds
+	got.Bytes = got.Rate * float64(v.size)
+	got.CPU = float64((after - before).Microseconds()) / float64(got.Sent)
+	return got, nil
 }

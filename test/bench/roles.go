@@ -1,8 +1,8 @@
 package main
 
 import (
-	"bufio"
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -11,176 +11,137 @@ import (
 	"net/http/httputil"
 	"net/url"
 	"os"
-	"os/exec"
-	"path/filepath"
-	"strings"
-	"syscall"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
 	"time"
+
+	"github.com/cockroachdb/pebble/v2"
 )
 
-// serveRole is one of the baselines. It prints its address and runs until its
-// standard input closes.
-func serveRole(ctx context.Context, role, target string) error {
-	var handler http.Handler
-	switch role {
-	case "bare":
-		handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			if _, err := io.Copy(io.Discard, r.Body); err != nil {
-				w.WriteHeader(http.StatusBadRequest)
-				return
-			}
-			w.WriteHeader(http.StatusAccepted)
-		})
-	case "proxy":
-		u, err := url.Parse(target)
+// Roles are what this program can be instead of the harness: a baseline.
+const (
+	roleBare   = "bare"
+	roleProxy  = "proxy"
+	rolePebble = "pebble"
+)
+
+// serveRole is one of the baselines until the standard input ends.
+func serveRole(ctx context.Context, s settings) error {
+	// What leat serve gives itself. With Go's own settings a process with so
+	// little in use would spend much of its time collecting garbage.
+	debug.SetGCPercent(400)
+	switch s.role {
+	case roleBare:
+		return serveHTTP(ctx, http.HandlerFunc(takeAndAccept))
+	case roleProxy:
+		u, err := url.Parse(s.target)
 		if err != nil {
 			return err
 		}
-		proxy := &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(u) }}
-		proxy.Transport = &http.Transport{MaxIdleConns: 1000, MaxIdleConnsPerHost: 1000, IdleConnTimeout: time.Minute}
-		handler = proxy
+		return serveHTTP(ctx, newProxy(u))
+	case rolePebble:
+		return appendToPebble(s)
 	default:
-		return fmt.Errorf("role %q: must be bare or proxy", role)
+		return fmt.Errorf("role %q: must be %s, %s or %s", s.role, roleBare, roleProxy, rolePebble)
 	}
+}
+
+func takeAndAccept(w http.ResponseWriter, r *http.Request) {
+	if _, err := io.Copy(io.Discard, r.Body); err != nil {
+		w.WriteHeader(http.StatusBadRequest)
+		return
+	}
+	w.WriteHeader(http.StatusAccepted)
+}
+
+// newProxy is httputil.ReverseProxy as somebody would set it up who cares about
+// speed: connections are kept, and so are the buffers, of which it makes one of
+// 32 KiB for every answer otherwise.
+func newProxy(to *url.URL) http.Handler {
+	return &httputil.ReverseProxy{
+		Rewrite:    func(r *httputil.ProxyRequest) { r.SetURL(to) },
+		BufferPool: &bufferPool{},
+		Transport: &http.Transport{
+			MaxIdleConns: 2000, MaxIdleConnsPerHost: 2000, IdleConnTimeout: time.Minute, DisableCompression: true,
+		},
+	}
+}
+
+type bufferPool struct{ pool sync.Pool }
+
+// Get implements httputil.BufferPool.
+func (p *bufferPool) Get() []byte {
+	if b, ok := p.pool.Get().(*[]byte); ok {
+		return *b
+	}
+	return make([]byte, 32<<10)
+}
+
+// Put implements httputil.BufferPool.
+func (p *bufferPool) Put(b []byte) { p.pool.Put(&b) }
+
+func serveHTTP(ctx context.Context, handler http.Handler) error {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return err
 	}
-	fmt.Println("http://" + l.Addr().String())
 	server := &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second}
-	go func() {
-		_, _ = io.Copy(io.Discard, os.Stdin)
-		_ = server.Close()
-	}()
-	if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(l) }()
+	fmt.Println("http://" + l.Addr().String())
+	_, err = io.Copy(io.Discard, os.Stdin)
+	err = errors.Join(err, server.Close())
+	if e := <-served; !errors.Is(e, http.ErrServerClosed) {
+		err = errors.Join(err, e)
+	}
+	return errors.Join(err, ctx.Err())
+}
+
+// appendToPebble appends values with a sync each, from as many writers as there
+// are senders, into the folder that is the target. When the first line has come
+// in it begins, and it prints how many values and how long it took.
+func appendToPebble(s settings) (err error) {
+	db, err := pebble.Open(s.target, &pebble.Options{MemTableSize: 16 << 20, Logger: quiet{}})
+	if err != nil {
 		return err
 	}
-	return ctx.Err()
-}
-
-// process is a server under measurement.
-type process struct {
-	url  string
-	cmd  *exec.Cmd
-	in   io.Closer
-	done chan error
-}
-
-// startRole starts a baseline.
-func startRole(role, target string) (*process, error) {
-	exe, err := os.Executable()
-	if err != nil {
-		return nil, err
+	defer func() { err = errors.Join(err, db.Close()) }()
+	fmt.Println("ready")
+	if _, err := fmt.Scanln(); err != nil && !errors.Is(err, io.EOF) && err.Error() != "unexpected newline" {
+		return err
 	}
-	cmd := exec.Command(exe, "-role", role, "-target", target)
-	return start(cmd, func(line string) (string, bool) { return line, strings.HasPrefix(line, "http://") }, true)
-}
-
-// startLeat starts a broker on a new data folder with the manifests.
-func startLeat(bin, dir, manifests string) (*process, error) {
-	if err := os.MkdirAll(filepath.Join(dir, "manifests"), 0o755); err != nil {
-		return nil, err
-	}
-	if err := os.WriteFile(filepath.Join(dir, "manifests", "bench.yaml"), []byte(manifests), 0o644); err != nil {
-		return nil, err
-	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return nil, err
-	}
-	addr := l.Addr().String()
-	if err := l.Close(); err != nil {
-		return nil, err
-	}
-	cmd := exec.Command(bin, "serve", "--manifests", filepath.Join(dir, "manifests"),
-		"--data", filepath.Join(dir, "data"), "--listen", addr, "--admin", "127.0.0.1:0")
-	return start(cmd, func(line string) (string, bool) {
-		return "http://" + addr, strings.Contains(line, `"msg":"serving"`)
-	}, false)
-}
-
-// start runs cmd and waits until a line of its output says that it serves.
-func start(cmd *exec.Cmd, ready func(line string) (string, bool), stdout bool) (*process, error) {
-	p := &process{cmd: cmd, done: make(chan error, 1)}
-	in, err := cmd.StdinPipe()
-	if err != nil {
-		return nil, err
-	}
-	p.in = in
-	var out io.ReadCloser
-	if stdout {
-		cmd.Stderr = os.Stderr
-		out, err = cmd.StdoutPipe()
-	} else {
-		out, err = cmd.StderrPipe()
-	}
-	if err != nil {
-		return nil, err
-	}
-	if err := cmd.Start(); err != nil {
-		return nil, err
-	}
-	url := make(chan string, 1)
-	go func() {
-		var last []string
-		for lines := bufio.NewScanner(out); lines.Scan(); {
-			if u, ok := ready(lines.Text()); ok {
-				select {
-				case url <- u:
-				default:
+	value := randomJSON(s.size)
+	var next atomic.Int64
+	var failed atomic.Pointer[error]
+	var writers sync.WaitGroup
+	start := time.Now()
+	for range s.senders {
+		writers.Go(func() {
+			for n := next.Add(1); n <= int64(s.events) && time.Since(start) < s.most; n = next.Add(1) {
+				if err := db.Set(binary.BigEndian.AppendUint64(nil, uint64(n)), value, pebble.Sync); err != nil {
+					failed.CompareAndSwap(nil, &err)
+					return
 				}
 			}
-			last = append(last[max(0, len(last)-9):], lines.Text())
-		}
-		if err := cmd.Wait(); err != nil {
-			p.done <- fmt.Errorf("%w: %s", err, strings.Join(last, "\n"))
-			return
-		}
-		p.done <- nil
-	}()
-	select {
-	case p.url = <-url:
-		return p, nil
-	case err := <-p.done:
-		return nil, fmt.Errorf("%s ended before it served: %w", cmd.Path, err)
-	case <-time.After(time.Minute):
-		return nil, errors.Join(fmt.Errorf("%s did not serve within a minute", cmd.Path), cmd.Process.Kill())
+		})
 	}
+	writers.Wait()
+	if err := failed.Load(); err != nil {
+		return *err
+	}
+	fmt.Println(min(next.Load()-int64(s.senders), int64(s.events)), time.Since(start).Nanoseconds())
+	return nil
 }
 
-// stop ends the process in its own orderly way.
-func (p *process) stop() error {
-	_ = p.in.Close()
-	_ = p.cmd.Process.Signal(syscall.SIGTERM)
-	select {
-	case err := <-p.done:
-		var exit *exec.ExitError
-		if errors.As(err, &exit) && exit.ProcessState.Sys().(syscall.WaitStatus).Signaled() {
-			return nil // a baseline has no orderly way
-		}
-		return err
-	case <-time.After(time.Minute):
-		return errors.Join(fmt.Errorf("%s did not end within a minute", p.cmd.Path), p.cmd.Process.Kill())
-	}
-}
+// quiet keeps Pebble's chatter out of the progress.
+type quiet struct{}
 
-// cpu is the processor time that the process has used so far.
-func (p *process) cpu() time.Duration {
-	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.cmd.Process.Pid))
-	if err != nil {
-		return 0
-	}
-	_, rest, _ := strings.Cut(string(stat), ") ")
-	fields := strings.Fields(rest)
-	if len(fields) < 13 {
-		return 0
-	}
-	var user, system int64
-	if _, err := fmt.Sscan(fields[11], &user); err != nil {
-		return 0
-	}
-	if _, err := fmt.Sscan(fields[12], &system); err != nil {
-		return 0
-	}
-	return time.Duration(user+system) * 10 * time.Millisecond
-}
+// Infof implements pebble.Logger.
+func (quiet) Infof(string, ...any) {}
+
+// Errorf implements pebble.Logger.
+func (quiet) Errorf(format string, args ...any) { fmt.Fprintf(os.Stderr, format+"\n", args...) }
+
+// Fatalf implements pebble.Logger.
+func (quiet) Fatalf(format string, args ...any) { panic(fmt.Sprintf(format, args...)) }
