@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -35,6 +36,17 @@ func newGateFS(under vfs.FS) *gateFS {
 }
 
 func (g *gateFS) open() { g.on.Store(false); close(g.shut) }
+
+// held waits until a sync is held up.
+func (g *gateFS) held(t *testing.T) {
+	t.Helper()
+	select {
+	case <-g.waiting:
+	case <-time.After(10 * time.Second):
+		g.open()
+		t.Fatal("nothing is synced")
+	}
+}
 
 func TestConcurrentAppendsGetSeqsWithoutGaps(t *testing.T) {
 	fs := vfs.NewMem()
@@ -102,13 +114,14 @@ func TestNothingIsReadBeforeItsSync(t *testing.T) {
 		_, err := s.Append(context.Background(), entries("a"))
 		acked <- err
 	}()
-	<-fs.waiting
-	wantStream(t, s, "1..0:")
+	fs.held(t)
 	select {
 	case <-acked:
-		t.Error("acknowledged before the sync")
-	default:
+		fs.open()
+		t.Fatal("acknowledged before the sync")
+	case <-time.After(20 * time.Millisecond):
 	}
+	wantStream(t, s, "1..0:")
 	fs.open()
 	if err := <-acked; err != nil {
 		t.Fatal(err)
@@ -130,7 +143,7 @@ func TestAppendReturnsWhenItsContextEnds(t *testing.T) {
 			answer <- err
 		}()
 	}
-	<-fs.waiting
+	fs.held(t)
 	cancel(why)
 	for range 2 {
 		if err := <-answer; !errors.Is(err, why) {
@@ -156,7 +169,7 @@ func TestRemoveIsNotLeftHalfDone(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	answer := make(chan error)
 	go func() { answer <- l.Remove(ctx, "s") }()
-	<-fs.waiting
+	fs.held(t)
 	cancel()
 	fs.open()
 	<-answer
