@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -25,7 +26,7 @@ type machine struct {
 func describe(s settings) (machine, error) {
 	m := machine{
 		Date: time.Now().UTC().Format("2006-01-02 15:04"), Cores: runtime.NumCPU(), Go: runtime.Version(),
-		CPU:    field2("/proc/cpuinfo", "model name"),
+		CPU:    procField("/proc/cpuinfo", "model name"),
 		Kernel: readLine("/proc/sys/kernel/osrelease"), Load: readLine("/proc/loadavg"),
 	}
 	version, err := exec.Command(s.leat, "version").Output()
@@ -44,13 +45,12 @@ func (m machine) String() string {
 }
 
 // syncTime is the median time of a synced write, in microseconds.
-func syncTime(dir string) (float64, error) {
+func syncTime(dir string) (micros float64, err error) {
 	f, err := os.Create(filepath.Join(dir, "sync"))
 	if err != nil {
 		return 0, err
 	}
-	defer os.Remove(f.Name())
-	defer f.Close()
+	defer func() { err = errors.Join(err, f.Close(), os.Remove(f.Name())) }()
 	var took []float64
 	for range 200 {
 		start := time.Now()
@@ -75,8 +75,8 @@ func readLine(path string) string {
 	return line
 }
 
-// field2 is the value of the first line "name : value" of a file.
-func field2(path, name string) string {
+// procField is the value of the first line "name : value" of a file.
+func procField(path, name string) string {
 	data, err := os.ReadFile(path)
 	if err != nil {
 		return ""

@@ -28,6 +28,7 @@ type settings struct {
 	rounds   int
 	quick    bool
 	json     string
+	svg      string
 	profiles string
 	only     string
 
@@ -46,6 +47,7 @@ func main() {
 	flag.IntVar(&s.rounds, "rounds", 5, "rounds; medians are reported")
 	flag.BoolVar(&s.quick, "quick", false, "a rougher run of about two minutes, of the targets alone")
 	flag.StringVar(&s.json, "json", "", "also write the figures to this file")
+	flag.StringVar(&s.svg, "svg", "", "also draw the figures into this file")
 	flag.StringVar(&s.only, "only", "", "measure only the cases that match this `regexp`")
 	flag.StringVar(&s.profiles, "profiles", "", "write CPU profiles of leat, one for each variant, into this folder")
 	flag.StringVar(&s.role, "role", "", "internal: be a baseline (bare, proxy, pebble)")
@@ -77,7 +79,7 @@ func run(ctx context.Context, s settings) error {
 	}
 	groups := targets(s)
 	if s.quick {
-		s.rounds, s.most, s.events = min(s.rounds, 2), min(s.most, 1500*time.Millisecond), min(s.events, 30_000)
+		s.rounds, s.most, s.events = min(s.rounds, 2), min(s.most, 1500*time.Millisecond), min(s.events, 50_000)
 	} else {
 		groups = append(groups, matrix()...)
 	}
@@ -87,7 +89,12 @@ func run(ctx context.Context, s settings) error {
 		return err
 	}
 	if s.json != "" {
-		return r.write(s.json)
+		if err := r.write(s.json); err != nil {
+			return err
+		}
+	}
+	if s.svg != "" {
+		return r.plot(s.svg)
 	}
 	return nil
 }

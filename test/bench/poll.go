@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"syscall"
 	"time"
@@ -67,4 +68,4 @@ func (p *poller) wait(timeout time.Duration) ([]syscall.EpollEvent, error) {
 }
 
 // again says that a socket has nothing to read, or no room, at present.
-func again(err error) bool { return err == syscall.EAGAIN || err == syscall.EINTR }
+func again(err error) bool { return errors.Is(err, syscall.EAGAIN) || errors.Is(err, syscall.EINTR) }

@@ -52,7 +52,7 @@ func (r row) result(group string, samples map[string][]sample) result {
 	}
 	res.Figure, res.Base, res.Value = median(figures), median(bases), median(res.Rounds)
 	if r.least > 0 || r.most > 0 {
-		met := res.Value >= r.least && (r.most == 0 || res.Value <= r.most)
+		met := (r.least == 0 || res.Value >= r.least) && (r.most == 0 || res.Value <= r.most)
 		res.Met = &met
 	}
 	return res
