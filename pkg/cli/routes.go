@@ -18,6 +18,8 @@ func newRoutes() *cobra.Command {
 		Short: "Move a Trigger or Subscription to other events",
 		Long: `Move a Trigger or Subscription of a running leat in its stream of events;
 leat streams NAMESPACE/NAME shows them.`,
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	o.addFlags(cmd)
 	cmd.AddCommand(newSeek(o))
