@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -56,10 +57,7 @@ func sizeName(bytes int) string {
 func triggerCounts() group {
 	g := group{name: "Triggers", rounds: matrixRounds}
 	for _, total := range []int{1, 10, 1000} {
-		for _, match := range []int{total, 1, 0} {
-			if total == 1 && len(g.variants) == 1 {
-				continue // one is all
-			}
+		for _, match := range slices.Compact([]int{total, 1, 0}) {
 			name := fmt.Sprintf("triggers-%d-%d", total, match)
 			v := variant{name: name, kind: kindLeat, routes: matching(total, match), events: matrixEvents, most: matrixMost}
 			if match > 1 {
@@ -71,7 +69,7 @@ func triggerCounts() group {
 				v.annotations = `{leat.dev/max-in-flight: "5"}`
 			}
 			g.variants = append(g.variants, v)
-			what := fmt.Sprintf("%d Triggers, %d match", total, match)
+			what := fmt.Sprintf("%d of %d Triggers match", match, total)
 			figure, unit := figure(deliveries), "deliveries/s"
 			if match == 0 {
 				figure, unit = rate, "events/s"

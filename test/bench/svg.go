@@ -14,7 +14,7 @@ type svg struct{ strings.Builder }
 const (
 	svgWidth   = 900
 	barHeight  = 22
-	barLeft    = 430
+	barLeft    = 390
 	chartWidth = 300
 	chartTall  = 170
 )
@@ -78,10 +78,12 @@ func (r result) score() float64 {
 // plotTargets draws a bar for each target, from 1/4 to 4 of it, and returns
 // where it ends.
 func (r report) plotTargets(s *svg, y float64) float64 {
-	s.text(20, y, "start", "Targets: at or right of the line is met; each step is twice as good")
 	const octave = 100.0
 	middle := barLeft + 2*octave
-	top := y + 12
+	s.text(middle-octave, y, "middle", "half as good")
+	s.text(middle, y, "middle", "target")
+	s.text(middle+octave, y, "middle", "twice as good")
+	top := y + 8
 	y = top
 	for _, res := range r.Results {
 		if res.Met == nil {
@@ -97,7 +99,9 @@ func (r report) plotTargets(s *svg, y float64) float64 {
 		s.text(barLeft+4*octave+8, y+15, "start", res.value())
 		y += barHeight
 	}
-	s.line(black, [2]float64{middle, top}, [2]float64{middle, y})
+	for step := -1.0; step <= 1; step++ {
+		s.line(grey, [2]float64{middle + step*octave, top}, [2]float64{middle + step*octave, y})
+	}
 	return y
 }
 
