@@ -91,6 +91,34 @@ func TestReadBounds(t *testing.T) {
 	}
 }
 
+// Of a removed stream nothing is left on the disk but that its number was used:
+// what was left would take its room for ever.
+func TestRemovedStreamLeavesNothing(t *testing.T) {
+	l := openLog(t, vfs.NewMem())
+	ctx := context.Background()
+	s := openStream(t, l, "s")
+	mustAppend(t, s, "a", "b", "c")
+	mustTrim(t, s, 2)
+	if err := l.SetMarks(ctx, MarkSet{s, []Mark{mark("m", "1")}}); err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Remove(ctx, "s"); err != nil {
+		t.Fatal(err)
+	}
+	iter, err := l.db.NewIter(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for iter.First(); iter.Valid(); iter.Next() {
+		if string(iter.Key()) != string(rune(keyNextID)) {
+			t.Errorf("the key %q is left", iter.Key())
+		}
+	}
+	if err := iter.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestRemovedStreamStartsAfresh(t *testing.T) {
 	fs := vfs.NewMem()
 	l := openLog(t, fs)
