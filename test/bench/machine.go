@@ -20,6 +20,7 @@ type machine struct {
 	Kernel  string  `json:"kernel"`
 	Go      string  `json:"go"`
 	Sync    float64 `json:"syncMicros"` // median of appending 4 KiB to a file and syncing it
+	Disk    float64 `json:"diskMB"`     // MB/s of appending 4 MiB to a file and syncing it, the same
 	Load    string  `json:"loadBefore"`
 }
 
@@ -34,27 +35,33 @@ func describe(s settings) (machine, error) {
 		return m, fmt.Errorf("%s version: %w (make build makes it)", s.leat, err)
 	}
 	m.Version = strings.TrimSpace(string(version))
-	m.Sync, err = syncTime(s.dir)
+	if m.Sync, err = syncTime(s.dir, 4<<10, 200); err != nil {
+		return m, err
+	}
+	const piece = 4 << 20
+	micros, err := syncTime(s.dir, piece, 50)
+	m.Disk = piece / micros
 	return m, err
 }
 
 // String is one line for the head of the table.
 func (m machine) String() string {
-	return fmt.Sprintf("%s, %s: %d cores of %s, Linux %s, %s, %.0f µs for a synced write of 4 KiB, load before %s",
-		m.Date, m.Version, m.Cores, m.CPU, m.Kernel, m.Go, m.Sync, m.Load)
+	return fmt.Sprintf("%s, %s: %d cores of %s, Linux %s, %s, %.0f µs for a synced write of 4 KiB, %.0f MB/s for those of 4 MiB, load before %s",
+		m.Date, m.Version, m.Cores, m.CPU, m.Kernel, m.Go, m.Sync, m.Disk, m.Load)
 }
 
-// syncTime is the median time of a synced write, in microseconds.
-func syncTime(dir string) (micros float64, err error) {
+// syncTime is the median time of so many synced writes, in microseconds.
+func syncTime(dir string, bytes, writes int) (micros float64, err error) {
 	f, err := os.Create(filepath.Join(dir, "sync"))
 	if err != nil {
 		return 0, err
 	}
 	defer func() { err = errors.Join(err, f.Close(), os.Remove(f.Name())) }()
 	var took []float64
-	for range 200 {
+	piece := make([]byte, bytes)
+	for range writes {
 		start := time.Now()
-		if _, err := f.Write(make([]byte, 4096)); err != nil {
+		if _, err := f.Write(piece); err != nil {
 			return 0, err
 		}
 		if err := f.Sync(); err != nil {

@@ -40,7 +40,7 @@ func main() {
 	var s settings
 	flag.StringVar(&s.leat, "leat", "bin/leat", "the leat binary")
 	flag.StringVar(&s.dir, "dir", "", "folder on the disk to measure (default: a new one in the folder for temporary files)")
-	flag.IntVar(&s.events, "events", 100_000, "events of a measurement, at most")
+	flag.IntVar(&s.events, "events", 200_000, "events of a measurement, at most")
 	flag.DurationVar(&s.most, "most", 4*time.Second, "how long a measurement sends, at most")
 	flag.IntVar(&s.senders, "senders", 64, "senders at once, where a case does not say")
 	flag.IntVar(&s.size, "size", 1024, "bytes of data per event, where a case does not say")

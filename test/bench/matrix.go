@@ -11,7 +11,7 @@ import (
 const (
 	matrixRounds = 2
 	matrixMost   = 2 * time.Second
-	matrixEvents = 40_000
+	matrixEvents = 80_000
 )
 
 // matrix are the loads of docs/performance.md.
