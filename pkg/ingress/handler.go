@@ -74,6 +74,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.stream(w, r)
 		return
 	}
+	quiet(r.Context())
 	h.serve(w, r)
 }
 
