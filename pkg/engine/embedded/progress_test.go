@@ -90,6 +90,7 @@ func FuzzLoadProgress(f *testing.F) {
 	unsettled := encodeUnsettled(cursor.Unsettled{Lane: 1, Attempt: 2, Parked: true, Due: 5, After: 6}, 7)
 	f.Add([]byte("c\x00n"), u64(4), append([]byte("c\x00u"), u64(3)...), unsettled)
 	f.Add([]byte("c\x00n"), u64(99), []byte("c\x00n"), u64(0))
+	f.Add([]byte("c\x00n"), u64(6), []byte("d\x00n"), u64(7))
 	f.Add([]byte("c\x00u"), []byte{}, append([]byte("c\x00u"), u64(4)...), unsettled)
 	f.Add([]byte("c"), []byte{1}, []byte{}, []byte{2})
 	f.Add([]byte("\x00n"), u64(1), append([]byte("c\x00u"), u64(1)...), unsettled)
