@@ -7,6 +7,7 @@ import (
 
 	"leat.dev/leat/pkg/cloudevent"
 	"leat.dev/leat/pkg/deliver"
+	"leat.dev/leat/pkg/engine"
 	"leat.dev/leat/pkg/routing"
 )
 
@@ -32,6 +33,13 @@ func TestReplyLoopEnds(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		w.replies("t")
 		w.apply(trigger("a", retries(3)))
+		stored := 0
+		w.failAppends(func(string) error { // so that a loop without end fails and does not go on
+			if stored++; stored > 100 {
+				return engine.ErrFull
+			}
+			return nil
+		})
 		w.publishEvent(event("1"), 5)
 		if n := len(w.received(subscriberURL)); n != 5 {
 			t.Errorf("the event went round %d times, want 5", n)

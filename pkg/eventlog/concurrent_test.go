@@ -108,25 +108,41 @@ func TestNothingIsReadBeforeItsSync(t *testing.T) {
 	fs := newGateFS(vfs.NewMem())
 	l := openLog(t, fs)
 	s := openStream(t, l, "s")
-	fs.on.Store(true)
-	acked := make(chan error, 1)
-	go func() {
+	unansweredUntilSynced(t, fs, func() error {
 		_, err := s.Append(context.Background(), entries("a"))
-		acked <- err
-	}()
+		return err
+	}, func() { wantStream(t, s, "1..0:") })
+	wantStream(t, s, "1..1: 1=a")
+}
+
+func TestStreamIsMadeByItsSync(t *testing.T) {
+	fs := newGateFS(vfs.NewMem())
+	l := openLog(t, fs)
+	unansweredUntilSynced(t, fs, func() error {
+		_, err := l.Stream(context.Background(), "s")
+		return err
+	}, func() {})
+}
+
+// unansweredUntilSynced holds up the sync of a write, which must not be answered
+// meanwhile.
+func unansweredUntilSynced(t *testing.T, fs *gateFS, write func() error, meanwhile func()) {
+	t.Helper()
+	fs.on.Store(true)
+	answer := make(chan error, 1)
+	go func() { answer <- write() }()
 	fs.held(t)
 	select {
-	case <-acked:
+	case <-answer:
 		fs.open()
 		t.Fatal("acknowledged before the sync")
 	case <-time.After(20 * time.Millisecond):
 	}
-	wantStream(t, s, "1..0:")
+	meanwhile()
 	fs.open()
-	if err := <-acked; err != nil {
+	if err := <-answer; err != nil {
 		t.Fatal(err)
 	}
-	wantStream(t, s, "1..1: 1=a")
 }
 
 func TestAppendReturnsWhenItsContextEnds(t *testing.T) {
