@@ -107,11 +107,13 @@ func parseURL(s string) (*url.URL, error) {
 		// The error of url.Parse shows the URL, with its password.
 		return nil, errors.New("the address of the destination is no URL")
 	}
-	if strings.Contains(u.Opaque, "@") { // user:password@host, in which Redacted sees no password
-		return nil, errors.New("the address of the destination must begin with http:// or https:// and a host")
-	}
 	if u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
-		return nil, fmt.Errorf("the address %q must begin with http:// or https:// and a host", u.Redacted())
+		const must = "must begin with http:// or https:// and a host"
+		shown := u.Redacted()
+		if u.User = nil; strings.Contains(u.String(), "@") { // perhaps a password where Redacted sees none
+			return nil, errors.New("the address of the destination " + must)
+		}
+		return nil, fmt.Errorf("the address %q %s", shown, must)
 	}
 	u.Fragment = ""
 	return u, nil

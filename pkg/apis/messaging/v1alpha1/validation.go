@@ -4,8 +4,10 @@ import (
 	"context"
 	"crypto/x509"
 	"encoding/pem"
+	"net/url"
 	"regexp"
 	"strings"
+	"unicode/utf8"
 
 	eventingduckv1 "knative.dev/eventing/pkg/apis/duck/v1"
 	"knative.dev/pkg/apis"
@@ -108,7 +110,7 @@ func ValidateDeadLetterSink(d *duckv1.Destination) *apis.FieldError {
 		errs = errs.Also(apis.ErrInvalidValue(d.URI, "uri", "must be relative to ref's address, because there is a ref"))
 	case d.URI != nil:
 		text := d.URI.String()
-		path := !strings.HasPrefix(text, "//") && !strings.Contains(text, "#") && len(text) <= maxURL
+		path := !strings.HasPrefix(text, "//") && !strings.Contains(text, "#") && !isLong(text)
 		if !path || (!strings.HasPrefix(text, "/") && !relative.MatchString(text)) {
 			errs = errs.Also(apis.ErrInvalidValue(text, "uri", "must be a URL or a path, without a fragment"))
 		}
@@ -137,10 +139,17 @@ func validateAbsolute(u *apis.URL, field string) *apis.FieldError {
 		return nil
 	}
 	text := u.String()
-	if u.Scheme != "" && u.Host != "" && !strings.Contains(text, "#") && len(text) <= maxURL {
+	if u.Scheme != "" && u.Host != "" && !strings.Contains(text, "#") && !isLong(text) {
 		return nil
 	}
 	return apis.ErrInvalidValue(text, field, "must be an absolute URL without a fragment, such as http://example.com/path")
+}
+
+// isLong says whether a URL has more than maxURL characters, those counted once
+// that apis.URL has percent-encoded.
+func isLong(text string) bool {
+	plain, err := url.PathUnescape(text)
+	return err != nil || utf8.RuneCountInString(plain) > maxURL
 }
 
 func validateCertificates(text *string) *apis.FieldError {
