@@ -4,8 +4,8 @@ import (
 	"context"
 	"crypto/x509"
 	"encoding/pem"
-	"net/url"
 	"regexp"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 
@@ -145,11 +145,20 @@ func validateAbsolute(u *apis.URL, field string) *apis.FieldError {
 	return apis.ErrInvalidValue(text, field, "must be an absolute URL without a fragment, such as http://example.com/path")
 }
 
-// isLong says whether a URL has more than maxURL characters, those counted once
-// that apis.URL has percent-encoded.
+// isLong says whether a URL has more than maxURL characters. apis.URL has
+// percent-encoded some of them, and a query may hold a % of its own.
 func isLong(text string) bool {
-	plain, err := url.PathUnescape(text)
-	return err != nil || utf8.RuneCountInString(plain) > maxURL
+	characters := 0
+	for text != "" {
+		first := text[0]
+		if encoded, err := strconv.ParseUint(text[min(1, len(text)):min(3, len(text))], 16, 8); first == '%' && len(text) > 2 && err == nil {
+			first, text = byte(encoded), text[2:]
+		}
+		if text = text[1:]; utf8.RuneStart(first) {
+			characters++
+		}
+	}
+	return characters > maxURL
 }
 
 func validateCertificates(text *string) *apis.FieldError {
