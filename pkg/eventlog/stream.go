@@ -192,7 +192,9 @@ func (s *Stream) follows(seq, from uint64) error {
 	if seq == from || seq <= s.trimmed.Load() {
 		return nil
 	}
-	return fmt.Errorf("read %s at %d: %w: the events %d to %d are not there", s.name, from, ErrDamaged, from, seq-1)
+	first, head := s.Bounds()
+	return fmt.Errorf("read %s at %d: %w: the events %d to %d are not there, though those from %d to %d are kept and up to %d are trimmed",
+		s.name, from, ErrDamaged, from, seq-1, first, head, s.trimmed.Load()-1)
 }
 
 // Trim drops all records below seq, at most all there are. It is not durable
