@@ -189,9 +189,12 @@ func (c *crasher) MaybeError(op errorfs.Op) error {
 	for _, unsynced := range []int{0, 1 + c.rnd.IntN(99)} {
 		before := c.h.upTo(-1)
 		image := c.disk.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: unsynced, RNG: c.rnd})
+		untouched := image.CrashClone(vfs.CrashCloneCfg{})
 		c.points++
 		if err := crashed(image, before, c.h.upTo(-1)); err != nil {
-			c.failed = fmt.Errorf("crash point %d before %v of %s, %d %% of what was not synced kept: %w", c.points, op.Kind, op.Path, unsynced, err)
+			dir, keeping := keepImage(untouched)
+			c.failed = errors.Join(fmt.Errorf("crash point %d before %v of %s, %d %% of what was not synced kept, image in %s: %w",
+				c.points, op.Kind, op.Path, unsynced, dir, err), keeping)
 			break
 		}
 	}
