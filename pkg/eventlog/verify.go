@@ -49,16 +49,16 @@ func sound(b []byte, header int) (ok bool, length int) {
 }
 
 // verify looks for damage in the files of the store that Pebble would take for
-// their end.
-func verify(fs vfs.FS, store string) error {
+// their end, and says whether there is no store yet.
+func verify(fs vfs.FS, store string) (isNew bool, err error) {
 	desc, err := pebble.Peek(store, fs)
 	if err != nil || !desc.Exists {
-		return err
+		return err == nil, err
 	}
 	if err := verifyManifest(fs, desc.ManifestFilename); err != nil {
-		return err
+		return false, err
 	}
-	return verifyLastLog(fs, store)
+	return false, verifyLastLog(fs, store)
 }
 
 // verifyManifest: each record is synced before the next is written, so that one
