@@ -30,6 +30,31 @@ func pebbleOptions(opts Options, fs vfs.FS, lock *pebble.Lock, damages *damages)
 	return o
 }
 
+// openStore opens a store twice if it is new. Pebble begins the first
+// write-ahead file of a store before the store has the format in which each chunk
+// says how far the file was synced; where such a file is torn just before the end
+// of a block, Pebble leaves out the torn record and takes those behind it. Every
+// later open begins a file in the right format.
+func openStore(store string, o *pebble.Options, watch *watchFS) (*pebble.DB, error) {
+	isNew, err := verify(o.FS, store)
+	if err != nil {
+		return nil, err
+	}
+	db, err := pebble.Open(store, o)
+	if err == nil && isNew {
+		if err = db.Close(); err == nil {
+			db, err = pebble.Open(store, o)
+		}
+	}
+	switch {
+	case pebble.IsCorruptionError(err):
+		err = fmt.Errorf("%w: %s: %s", ErrDamaged, watch.lastRead(), detail(err))
+	case err != nil:
+		err = fmt.Errorf("%w (the file read last is %s)", err, watch.lastRead())
+	}
+	return db, err
+}
+
 // pebbleLogger passes Pebble's voice on: its chatter as debug, its end to fatal.
 type pebbleLogger struct {
 	log   *slog.Logger
