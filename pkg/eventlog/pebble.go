@@ -1,6 +1,7 @@
 package eventlog
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 
@@ -30,11 +31,11 @@ func pebbleOptions(opts Options, fs vfs.FS, lock *pebble.Lock, damages *damages)
 	return o
 }
 
-// openStore opens a store twice if it is new. Pebble begins the first
-// write-ahead file of a store before the store has the format in which each chunk
-// says how far the file was synced; where such a file is torn just before the end
-// of a block, Pebble leaves out the torn record and takes those behind it. Every
-// later open begins a file in the right format.
+// openStore opens a store, and flushes one that is new, so that it begins another
+// write-ahead file. Pebble begins the first one before the store has the format in
+// which each chunk says how far the file was synced; where such a file is torn
+// just before the end of a block, Pebble leaves out the torn record and takes those
+// behind it.
 func openStore(store string, o *pebble.Options, watch *watchFS) (*pebble.DB, error) {
 	isNew, err := verify(o.FS, store)
 	if err != nil {
@@ -42,8 +43,8 @@ func openStore(store string, o *pebble.Options, watch *watchFS) (*pebble.DB, err
 	}
 	db, err := pebble.Open(store, o)
 	if err == nil && isNew {
-		if err = db.Close(); err == nil {
-			db, err = pebble.Open(store, o)
+		if err = db.Flush(); err != nil {
+			err = errors.Join(err, db.Close())
 		}
 	}
 	switch {
