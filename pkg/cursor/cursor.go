@@ -10,8 +10,8 @@
 //	  +----------------> waiting (its lane is busy) -- lane free ---^
 //
 // Everything below Next that is not unsettled is settled; the lowest unsettled
-// seq, or Next, is the floor (invariant 4). Seek makes any seq the Next. Time is an int64 of nanoseconds on
-// a clock of the caller's that never runs backwards.
+// seq, or Next, is the floor (invariant 4). Seek makes any seq the Next. Time is
+// an int64 of nanoseconds on a clock of the caller's that never runs backwards.
 package cursor
 
 import (

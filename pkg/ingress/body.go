@@ -18,8 +18,9 @@ const (
 	maxPooled = 256 << 10
 )
 
-// body is a request's body and the memory for it. An event is encoded into memory of its own before it is appended, so that a
-// body is of no use after the answer.
+// body is a request's body and the memory for it. An event is encoded into
+// memory of its own before it is appended, so that a body is of no use after the
+// answer.
 type body struct {
 	budget *Budget
 	// bytes are the body so far. small is where they begin.
