@@ -9,7 +9,7 @@ import (
 	"leat.dev/leat/pkg/engine"
 )
 
-// tightRoom is the room below which the disk is looked at with every tick.
+// tightRoom is the room below which the disk is tight in any case.
 const tightRoom = 64 << 20
 
 // reclaimPause is the least time between two reclaims: each writes to the disk.
@@ -24,6 +24,10 @@ type disk struct {
 	reserve int64
 	// cost is how many bytes of room a byte of payload takes.
 	cost atomic.Int64
+	// tight is whether less than a third of what the log may use is left: then the
+	// disk is looked at with every tick, and what was trimmed is reclaimed. The
+	// keeper's.
+	tight bool
 	// freed is set when something was trimmed or removed since space was last
 	// reclaimed.
 	freed atomic.Bool
@@ -53,28 +57,29 @@ func (d *disk) take(payloads []engine.Payload) bool {
 	return true
 }
 
-// reserveOf is an eighth of the limits' space, of the smaller one if both are
-// set.
+// reserveOf is half of MinFree or an eighth of MaxBytes, the smaller if both are
+// set. Start and restart, compaction and saved progress take their room from
+// MinFree too, and must leave some of the reserve.
 func reserveOf(o Options) int64 {
 	switch {
 	case o.MaxBytes == 0:
-		return int64(o.MinFree / 8)
+		return int64(o.MinFree / 2)
 	case o.MinFree == 0:
 		return int64(o.MaxBytes / 8)
 	}
-	return int64(min(o.MaxBytes, o.MinFree) / 8)
+	return int64(min(o.MaxBytes/8, o.MinFree/2))
 }
 
-func (d *disk) full() bool  { return d.room.Load() <= 0 }
-func (d *disk) tight() bool { return d.room.Load() < tightRoom }
+func (d *disk) full() bool { return d.room.Load() <= 0 }
 
 // checkDisk looks at how much room there is. When there is little, the space of
 // what was trimmed is reclaimed: the store would do so only with the next
 // writes, and there are none while it is full.
 func (e *Engine) checkDisk() {
 	room, cost := int64(math.MaxInt64), int64(1)
+	used := int64(e.log.DiskUsage())
 	if e.opts.MaxBytes > 0 {
-		room = int64(e.opts.MaxBytes) - int64(e.log.DiskUsage())
+		room = int64(e.opts.MaxBytes) - used
 	}
 	if e.opts.MinFree > 0 {
 		if free, ok := e.free(); ok && free < room {
@@ -84,7 +89,8 @@ func (e *Engine) checkDisk() {
 	e.disk.cost.Store(cost)
 	e.disk.room.Store(room)
 	full := room <= 0
-	if e.disk.tight() && e.disk.freed.Swap(false) {
+	e.disk.tight = room < max(tightRoom, used/2)
+	if e.disk.tight && e.disk.freed.Swap(false) {
 		select {
 		case e.disk.reclaim <- struct{}{}:
 		default:
@@ -96,7 +102,7 @@ func (e *Engine) checkDisk() {
 	e.disk.told = full
 	if full {
 		e.opts.Logger.Warn("the disk limit is reached; new events are refused until settled ones have made room",
-			"used", e.log.DiskUsage(), "maxBytes", e.opts.MaxBytes, "minFree", e.opts.MinFree)
+			"used", used, "maxBytes", e.opts.MaxBytes, "minFree", e.opts.MinFree)
 	} else {
 		e.opts.Logger.Info("there is room on the disk again; events are taken")
 	}
@@ -112,7 +118,8 @@ func (e *Engine) free() (int64, bool) {
 	return int64(usage.AvailBytes) - int64(e.opts.MinFree) - int64(e.log.Unflushed()), true
 }
 
-// reclaimer gives space back when asked to, until ctx ends.
+// reclaimer gives space back when asked to, until ctx ends, for at most half of
+// the time.
 func (e *Engine) reclaimer(ctx context.Context) {
 	for {
 		select {
@@ -120,13 +127,15 @@ func (e *Engine) reclaimer(ctx context.Context) {
 			return
 		case <-e.disk.reclaim:
 		}
+		began := time.Now()
 		if err := e.log.Reclaim(ctx); err != nil && ctx.Err() == nil {
+			e.disk.freed.Store(true)
 			e.opts.Logger.Error("the space of settled events could not be reclaimed", "error", err)
 		}
 		select {
 		case <-ctx.Done():
 			return
-		case <-time.After(reclaimPause):
+		case <-time.After(max(reclaimPause, time.Since(began))):
 		}
 	}
 }

@@ -2,8 +2,11 @@ package embedded_test
 
 import (
 	"errors"
+	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"leat.dev/leat/pkg/engine"
 	"leat.dev/leat/pkg/engine/embedded"
@@ -93,6 +96,50 @@ func TestFullDiskHasAReserveForWhatSettles(t *testing.T) {
 		}
 	}
 	t.Error("the reserve has no end")
+}
+
+// disk is a file system that says it has so many bytes left.
+type disk struct {
+	vfs.FS
+	avail *atomic.Uint64
+}
+
+func (d disk) GetDiskUsage(string) (vfs.DiskUsage, error) {
+	return vfs.DiskUsage{AvailBytes: d.avail.Load(), TotalBytes: 64 << 20}, nil
+}
+
+// The store itself takes room below MinFree: by a restart, compactions, what it
+// saves. Unless what settles deliveries is taken then too, the store stays full
+// for ever: each delivery waits for room for its reply, and nothing is trimmed.
+func TestWhatSettlesIsTakenBelowMinFree(t *testing.T) {
+	const minFree = 8 << 20
+	for _, tt := range []struct {
+		avail    uint64
+		settling error
+	}{
+		{minFree * 3 / 4, nil},
+		{minFree * 3 / 8, engine.ErrFull},
+	} {
+		fs := disk{vfs.NewMem(), new(atomic.Uint64)}
+		fs.avail.Store(tt.avail)
+		e, err := embedded.Open("data", embedded.Options{FS: fs, MinFree: minFree})
+		if err != nil {
+			t.Fatal(err)
+		}
+		s, err := e.Stream(t.Context(), engine.StreamSpec{Name: "broker/default/full"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.Append(t.Context(), engine.Payload{Data: noise(1 << 10)}); !errors.Is(err, engine.ErrFull) {
+			t.Errorf("%d bytes are left, %d must be: an event was answered %v", tt.avail, minFree, err)
+		}
+		if _, err := s.Append(t.Context(), engine.Payload{Data: noise(1 << 10), Settles: true}); !errors.Is(err, tt.settling) {
+			t.Errorf("%d bytes are left: what settles a delivery was answered %v, want %v", tt.avail, err, tt.settling)
+		}
+		if err := e.Close(); err != nil {
+			t.Error(err)
+		}
+	}
 }
 
 // fill appends until the store is full, and returns how many events it took.

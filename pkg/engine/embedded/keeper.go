@@ -40,7 +40,7 @@ func (e *Engine) keep(ctx context.Context) {
 		if n%slowTicks == 0 {
 			atLeast = 1
 		}
-		if n%slowTicks == 0 || e.disk.tight() {
+		if n%slowTicks == 0 || e.disk.tight {
 			e.checkDisk()
 		}
 		for _, s := range e.openStreams() {
