@@ -11,9 +11,14 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 )
 
-// maxGroupBytes bounds one group commit; a single larger append is a group of
-// its own.
-const maxGroupBytes = 4 << 20
+const (
+	// maxGroupBytes bounds one group commit; a single larger append is a group of
+	// its own.
+	maxGroupBytes = 4 << 20
+	// earlyGroupBytes of events are worth writing while the last group syncs:
+	// copying them takes about as long as a sync.
+	earlyGroupBytes = 256 << 10
+)
 
 // committer is the only writer of the store. Two goroutines make a pipeline:
 //
@@ -21,9 +26,10 @@ const maxGroupBytes = 4 << 20
 //
 // write takes everything that waits, gives appends their seqs and applies it as
 // one batch without waiting for the sync. settle waits for the sync, moves the
-// heads and wakes the callers. While one group syncs, the next is written, and
-// the slower the disk the larger the groups grow. Seqs are given in one place
-// and groups settle in order, so heads only move forward (invariant 3).
+// heads and wakes the callers. While one group syncs, the next one gathers: it is
+// written when the sync ends, or before if it is large, and so the slower the
+// disk the larger the groups grow. Seqs are given in one place and groups settle
+// in order, so heads only move forward (invariant 3).
 //
 // Tried before: a commit by each caller (Pebble groups these by itself). It
 // costs one batch and one pass through Pebble's commit queue per event and
@@ -38,9 +44,11 @@ type committer struct {
 
 	mu     sync.Mutex
 	queue  []*op
+	queued int // bytes of the queue's entries
+	groups int // that are written and not yet synced
 	closed bool
 	failed error
-	wake   chan struct{} // holds a token while queue is not empty or closed is set
+	wake   chan struct{} // holds a token while due is true
 
 	settling chan group
 	done     sync.WaitGroup
@@ -124,11 +132,23 @@ func (c *committer) enqueue(o *op) error {
 		return ErrClosed
 	}
 	c.queue = append(c.queue, o)
+	for i := range o.entries {
+		c.queued += TagSize + len(o.entries[i].Data)
+	}
 	c.signal()
 	return nil
 }
 
+// due says whether the queue is to be written now. c.mu is held.
+func (c *committer) due() bool {
+	return c.closed || len(c.queue) > 0 && (c.groups == 0 || c.queued >= earlyGroupBytes)
+}
+
+// signal wakes write if it has something to do. c.mu is held.
 func (c *committer) signal() {
+	if !c.due() {
+		return
+	}
 	select {
 	case c.wake <- struct{}{}:
 	default:
@@ -148,33 +168,38 @@ func (c *committer) close() {
 func (c *committer) runWrite() {
 	defer c.done.Done()
 	defer close(c.settling)
-	var pending []*op
-	for {
-		if len(pending) == 0 {
-			<-c.wake
-			var closed bool
-			if pending, closed = c.take(pending); closed && len(pending) == 0 {
-				return
-			}
+	var all []*op
+	for closed := false; !closed; {
+		<-c.wake
+		all, closed = c.take(all)
+		for rest := all; len(rest) > 0; {
+			var g group
+			g, rest = c.writeGroup(rest)
+			c.countGroup(1)
+			c.settling <- g
 		}
-		g, rest := c.writeGroup(pending)
-		pending = rest
-		c.settling <- g
-		pending, _ = c.take(pending)
+		clear(all)
 	}
 }
 
-// take appends what is queued to pending.
-func (c *committer) take(pending []*op) ([]*op, bool) {
+// take exchanges the queue, if it is due, for an empty one that lies in spare,
+// and says whether it was the last.
+func (c *committer) take(spare []*op) (queue []*op, last bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	pending = append(pending, c.queue...)
-	clear(c.queue)
-	c.queue = c.queue[:0]
-	if c.closed {
-		c.signal()
+	if !c.due() {
+		return spare[:0], false
 	}
-	return pending, c.closed
+	queue, c.queue, c.queued = c.queue, spare[:0], 0
+	return queue, c.closed
+}
+
+// countGroup counts a group that is written, or with -1 one whose sync has ended.
+func (c *committer) countGroup(n int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.groups += n
+	c.signal()
 }
 
 // writeGroup applies as many ops as fit into one group and returns the rest.
@@ -186,11 +211,10 @@ func (c *committer) writeGroup(ops []*op) (g group, rest []*op) {
 		n++
 	}
 	g.ops = append([]*op(nil), ops[:n]...)
-	if g.err = c.failure(); g.err != nil {
-		return g, append(ops[:0], ops[n:]...)
+	if g.err = c.failure(); g.err == nil {
+		g.err = c.apply(g.batch)
 	}
-	g.err = c.apply(g.batch)
-	return g, append(ops[:0], ops[n:]...)
+	return g, ops[n:]
 }
 
 // apply writes without waiting for the sync. Pebble panics where it cannot write
@@ -251,6 +275,7 @@ func (c *committer) runSettle() {
 }
 
 func (c *committer) sync(g *group) {
+	defer c.countGroup(-1)
 	start := time.Now()
 	if g.err == nil && c.opts.fault != syncDropped {
 		g.err = g.batch.SyncWait()
