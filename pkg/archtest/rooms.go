@@ -20,6 +20,7 @@ var rooms = map[string]room{
 	"cloudevent":              {},
 	"cursor":                  {},
 	"engine":                  {},
+	"http1":                   {},
 	"eventlog":                {},
 	"routing":                 {},
 
@@ -77,6 +78,7 @@ var rooms = map[string]room{
 		"routing":    "what is compiled",
 	},
 	"deliver": {
+		"http1":      "requests without TLS go out over it",
 		"cloudevent": "what is sent, and what a reply is read into",
 		"routing":    "destinations and delivery options",
 	},
@@ -208,7 +210,7 @@ var bans = []ban{
 	{
 		path: "net/http",
 		but: []string{
-			"admin", "cloudevent", "cli", "deliver", "dispatch", "ingress", "kube/...", "reconciler/...",
+			"admin", "cloudevent", "cli", "deliver", "dispatch", "http1", "ingress", "kube/...", "reconciler/...",
 			"served", "server", "telemetry",
 		},
 		reason: "storage, tables and filters do not know how events travel",

@@ -39,7 +39,6 @@ type Options struct {
 // alive between attempts.
 type Client struct {
 	opts    Options
-	agent   []string
 	targets targets
 	// grace bounds the wait for a body on which the verdict does not depend.
 	grace time.Duration
@@ -61,8 +60,7 @@ func New(opts Options) *Client {
 	}
 	return &Client{
 		opts:    opts,
-		agent:   []string{opts.UserAgent},
-		targets: newTargets(opts.Proxy),
+		targets: newTargets(opts.UserAgent, opts.Proxy),
 		grace:   5 * time.Second,
 	}
 }
@@ -138,13 +136,32 @@ func (c *Client) attempt(ctx context.Context, dest *routing.Destination, e *clou
 	attempt, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 
-	resp, err := target.transport.RoundTrip(c.request(attempt, target, e, o))
+	resp, done, err := c.exchange(attempt, target, e, o)
 	if err != nil {
 		if attempt.Err() != nil && ctx.Err() == nil {
 			err = fmt.Errorf("no answer within %v: %w", timeout, err)
 		}
 		return Outcome{Err: err}
 	}
-	defer resp.Body.Close()
+	defer done()
 	return c.read(attempt, target, resp, o, cancel)
+}
+
+// exchange sends the request and returns the response; done ends it. Without TLS
+// and a proxy it is on connections of our own, otherwise on a transport's.
+func (c *Client) exchange(ctx context.Context, t *target, e *cloudevent.Event, o SendOptions) (resp *http.Response, done func(), err error) {
+	if t.start == nil {
+		resp, err := t.transport.RoundTrip(c.request(ctx, t, e, o))
+		return resp, func() { resp.Body.Close() }, err
+	}
+	m, err := newMessage(t, e, o)
+	if err != nil {
+		return nil, nil, err
+	}
+	resp, err = c.targets.plain.Do(ctx, t.addr, m.header, m.body)
+	if err != nil {
+		m.release()
+		return nil, nil, err
+	}
+	return resp, func() { resp.Body.Close(); m.release() }, nil
 }

@@ -2,9 +2,15 @@ package deliver
 
 import (
 	"bytes"
+	"cmp"
 	"context"
+	"errors"
 	"io"
 	"net/http"
+	"strconv"
+	"sync"
+
+	"golang.org/x/net/http/httpguts"
 
 	"leat.dev/leat/pkg/cloudevent"
 	"leat.dev/leat/pkg/routing"
@@ -15,7 +21,67 @@ var (
 	contentTypeJSON = []string{cloudevent.ContentTypeJSON}
 )
 
-// request makes the POST. Its headers and body belong to the transport even
+// message is a POST over plain HTTP/1.1.
+type message struct{ header, body []byte }
+
+// messages are kept with their headers' memory.
+var messages = sync.Pool{New: func() any { return &message{header: make([]byte, 0, 1<<10)} }}
+
+// maxKeptHeader is the largest memory for a header that is kept.
+const maxKeptHeader = 16 << 10
+
+// newMessage makes the POST; release is called when its exchange has ended.
+func newMessage(t *target, e *cloudevent.Event, o SendOptions) (*message, error) {
+	m := messages.Get().(*message)
+	h, err := append(m.header[:0], t.start...), error(nil)
+	if o.Format == routing.FormatJSON {
+		m.body = e.AppendJSON(nil)
+		h, err = e.AppendStructured(h)
+	} else {
+		m.body = e.Data()
+		h, err = e.AppendBinary(h)
+	}
+	if o.PreferReply {
+		h = append(h, "Prefer: reply\r\n"...)
+	}
+	if o.Namespace != "" {
+		h = append(h, "Kn-Namespace: "...)
+		h = append(h, o.Namespace...)
+		h = append(h, "\r\n"...)
+	}
+	h = append(h, "Content-Length: "...)
+	h = strconv.AppendInt(h, int64(len(m.body)), 10)
+	m.header = append(h, "\r\n\r\n"...)
+	if err != nil || !httpguts.ValidHeaderFieldValue(o.Namespace) {
+		m.release()
+		return nil, cmp.Or(err, errors.New("the namespace cannot be sent as a header"))
+	}
+	return m, nil
+}
+
+func (m *message) release() {
+	if m.body = nil; cap(m.header) <= maxKeptHeader {
+		messages.Put(m)
+	}
+}
+
+// startOf is the beginning of every request to a URL: its line, and the headers
+// that are always the same.
+func startOf(template *http.Request, authorization, agent []string) ([]byte, error) {
+	req := *template
+	req.Header = http.Header{"User-Agent": agent}
+	if authorization != nil {
+		req.Header["Authorization"] = authorization
+	}
+	var b bytes.Buffer
+	if err := req.Write(&b); err != nil {
+		return nil, err
+	}
+	start := bytes.Replace(b.Bytes(), []byte("Content-Length: 0\r\n"), nil, 1)
+	return bytes.TrimSuffix(start, []byte("\r\n")), nil
+}
+
+// request makes the POST for a transport. Its headers and body belong to the transport even
 // after RoundTrip has returned, so that nothing of it can be pooled.
 func (c *Client) request(ctx context.Context, t *target, e *cloudevent.Event, o SendOptions) *http.Request {
 	req := t.template.WithContext(ctx)
@@ -31,7 +97,7 @@ func (c *Client) request(ctx context.Context, t *target, e *cloudevent.Event, o 
 	} else {
 		body = e.WriteBinary(req.Header)
 	}
-	req.Header["User-Agent"] = c.agent
+	req.Header["User-Agent"] = c.targets.agent
 	if t.authorization != nil {
 		req.Header["Authorization"] = t.authorization
 	}

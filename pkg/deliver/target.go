@@ -14,6 +14,9 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/net/http/httpguts"
+
+	"leat.dev/leat/pkg/http1"
 	"leat.dev/leat/pkg/routing"
 )
 
@@ -24,7 +27,7 @@ const (
 	maxTransports = 64
 )
 
-// maxIdlePerHost lets several routes of the default 100 deliveries in flight
+// maxIdlePerHost of a transport lets several routes of the default 100 deliveries in flight
 // share a host without closing connections that are needed in a moment.
 const maxIdlePerHost = 512
 
@@ -33,15 +36,21 @@ type target struct {
 	transport     *http.Transport
 	template      *http.Request
 	authorization []string
+	// start is how requests over plain HTTP/1.1 begin, to addr; nil if they go
+	// over the transport.
+	start []byte
+	addr  string
 	// large holds a token for each large reply that is being read.
 	large chan struct{}
 }
 
 type targetKey struct{ url, caCerts string }
 
-// targets keeps the targets, and one transport for each set of trusted
+// targets keeps the targets, connections for plain HTTP/1.1, and one transport for each set of trusted
 // certificates.
 type targets struct {
+	agent []string
+	plain *http1.Client
 	proxy func(*http.Request) (*url.URL, error)
 
 	mu         *sync.RWMutex
@@ -51,8 +60,10 @@ type targets struct {
 	age []string
 }
 
-func newTargets(proxy func(*http.Request) (*url.URL, error)) targets {
+func newTargets(agent string, proxy func(*http.Request) (*url.URL, error)) targets {
 	return targets{
+		agent:      []string{agent},
+		plain:      http1.New(http1.Options{}),
 		proxy:      proxy,
 		mu:         new(sync.RWMutex),
 		byKey:      make(map[targetKey]*target),
@@ -85,6 +96,11 @@ func (ts *targets) add(key targetKey) (*target, error) {
 		basic := base64.StdEncoding.EncodeToString([]byte(u.User.Username() + ":" + password))
 		t.authorization = []string{"Basic " + basic}
 	}
+	if u.Scheme == "http" && ts.proxy == nil {
+		if err := t.direct(ts.agent); err != nil {
+			return nil, fmt.Errorf("%s: %w", u.Redacted(), err)
+		}
+	}
 
 	ts.mu.Lock()
 	defer ts.mu.Unlock()
@@ -99,6 +115,22 @@ func (ts *targets) add(key targetKey) (*target, error) {
 	}
 	ts.byKey[key] = t
 	return t, nil
+}
+
+// direct makes the target one that needs no transport.
+func (t *target) direct(agent []string) (err error) {
+	u := t.template.URL
+	if t.start, err = startOf(t.template, t.authorization, agent); err != nil {
+		return err
+	}
+	host, err := httpguts.PunycodeHostPort(u.Host)
+	if err != nil {
+		return err
+	}
+	if t.addr = host; u.Port() == "" {
+		t.addr = net.JoinHostPort(strings.Trim(strings.TrimSuffix(host, ":"), "[]"), "80")
+	}
+	return nil
 }
 
 func parseURL(s string) (*url.URL, error) {
@@ -153,6 +185,7 @@ func (ts *targets) dropOldest() {
 func (ts *targets) close() {
 	ts.mu.RLock()
 	defer ts.mu.RUnlock()
+	ts.plain.CloseIdle()
 	for _, tr := range ts.transports {
 		tr.CloseIdleConnections()
 	}
