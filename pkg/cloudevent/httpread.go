@@ -45,6 +45,58 @@ func FromHTTP(h http.Header, body []byte) ([]Event, error) {
 	return []Event{ev}, nil
 }
 
+// Field is a header of an HTTP message; Name is in canonical form.
+type Field struct{ Name, Value string }
+
+// FromFields is FromHTTP for headers that are not in a map, in which no name comes
+// twice. The strings of the events are parts of the fields'.
+func FromFields(fields []Field, body []byte) ([]Event, error) {
+	specVersion, attributes := "", false
+	for i := range fields {
+		switch f := &fields[i]; {
+		case f.Name == "Content-Type" && hasPrefixFold(f.Value, contentTypePrefix):
+			return FromHTTP(headerOf(fields), body)
+		case f.Name == "Ce-Specversion":
+			specVersion, attributes = f.Value, true
+		case isAttributeHeader(f.Name):
+			attributes = true
+		}
+	}
+	if !attributes {
+		return nil, errNoEvent()
+	}
+	if err := checkSpecVersion(specVersion); err != nil {
+		return nil, err
+	}
+	b := newBuilder(len(fields))
+	for i := range fields {
+		f := &fields[i]
+		var err error
+		if name, ok := attributeName(f.Name); ok {
+			err = b.attribute(name, f.Name, f.Value)
+		} else if PassThrough(f.Name) {
+			err = b.pass(f.Name, f.Value)
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	b.ev.data = body
+	ev, err := b.event()
+	if err != nil {
+		return nil, err
+	}
+	return []Event{ev}, nil
+}
+
+func headerOf(fields []Field) http.Header {
+	h := make(http.Header, len(fields))
+	for _, f := range fields {
+		h[f.Name] = append(h[f.Name], f.Value)
+	}
+	return h
+}
+
 // ReplyFromHTTP reads the event of a subscriber's response. Nil and no error
 // means that there is none: no body and no ce- header. A response that is
 // neither empty nor one CloudEvent is an *InvalidError.
@@ -91,14 +143,13 @@ func structuredFormat(h http.Header) (string, error) {
 
 func fromBinary(h http.Header, body []byte) (Event, error) {
 	if len(h["Ce-Specversion"]) == 0 && !hasAttributeHeader(h) {
-		return Event{}, invalid("the message is not a CloudEvent: it has neither ce- headers nor the content type %q", ContentTypeJSON)
+		return Event{}, errNoEvent()
 	}
 	// Said first, as it explains whatever else may be wrong.
 	if err := checkSpecVersion(h.Get("Ce-Specversion")); err != nil {
 		return Event{}, err
 	}
-	var b builder
-	b.ev.attrs = make([]attribute, 0, min(max(len(h)-3, 4), MaxAttributes))
+	b := newBuilder(len(h))
 	for key, values := range h {
 		name, ok := attributeName(key)
 		if !ok {
@@ -107,19 +158,34 @@ func fromBinary(h http.Header, body []byte) (Event, error) {
 		if len(values) != 1 {
 			return Event{}, twice(name)
 		}
-		if name == attrDataContentType && key != "Content-Type" {
-			return Event{}, invalid("the attribute \"datacontenttype\" belongs into the header Content-Type")
-		}
-		value, err := decodeHeaderValue(name, values[0])
-		if err != nil {
-			return Event{}, err
-		}
-		if err := b.add(name, Value{String, value}); err != nil {
+		if err := b.attribute(name, key, values[0]); err != nil {
 			return Event{}, err
 		}
 	}
 	b.ev.data = body
 	return b.event()
+}
+
+func errNoEvent() error {
+	return invalid("the message is not a CloudEvent: it has neither ce- headers nor the content type %q", ContentTypeJSON)
+}
+
+// newBuilder returns a builder for the event of a message with so many headers.
+func newBuilder(headers int) (b builder) {
+	b.ev.attrs = make([]attribute, 0, min(max(headers-3, 4), MaxAttributes))
+	return b
+}
+
+// attribute takes the attribute of a header in canonical form.
+func (b *builder) attribute(name, key, value string) error {
+	if name == attrDataContentType && key != "Content-Type" {
+		return invalid("the attribute \"datacontenttype\" belongs into the header Content-Type")
+	}
+	value, err := decodeHeaderValue(name, value)
+	if err != nil {
+		return err
+	}
+	return b.add(name, Value{String, value})
 }
 
 // attributeName returns the attribute that a header in canonical form stands
@@ -174,20 +240,28 @@ func PassThrough(key string) bool {
 }
 
 func passThrough(h http.Header) ([]header, error) {
-	var headers []header
+	var b builder
 	for key, values := range h {
 		if !PassThrough(key) {
 			continue
 		}
 		for _, v := range values {
-			if len(headers) == MaxHeaders {
-				return nil, invalid("the message has more than %d headers to pass on", MaxHeaders)
+			if err := b.pass(key, v); err != nil {
+				return nil, err
 			}
-			if len(v) > MaxHeaderSize {
-				return nil, invalid("the header %s is longer than %d bytes", shown(key), MaxHeaderSize)
-			}
-			headers = append(headers, header{key, v})
 		}
 	}
-	return headers, nil
+	return b.ev.headers, nil
+}
+
+// pass takes a header that goes with the event.
+func (b *builder) pass(key, value string) error {
+	if len(b.ev.headers) == MaxHeaders {
+		return invalid("the message has more than %d headers to pass on", MaxHeaders)
+	}
+	if len(value) > MaxHeaderSize {
+		return invalid("the header %s is longer than %d bytes", shown(key), MaxHeaderSize)
+	}
+	b.ev.headers = append(b.ev.headers, header{key, value})
+	return nil
 }

@@ -130,7 +130,7 @@ func drain(r io.Reader) { _, _ = io.CopyN(io.Discard, r, 64<<10) }
 const (
 	smallReply   = 64 << 10
 	largeReplies = 4
-	tooLongPause = time.Second
+	tooLongPause = 5 * time.Second
 )
 
 // readAll reads to the end and fails if that is more than max bytes. The

@@ -2,6 +2,6 @@
 
 package http1
 
-// alive cannot look at the connection here: one that its peer has closed costs an
-// attempt.
-func (c *conn) alive() bool { return true }
+// alive cannot look at the connection here, so that no request goes over one that
+// was idle: its peer may have closed it, or sent what would pass for a response.
+func (c *conn) alive() bool { return false }

@@ -62,9 +62,9 @@ func or[T int | int64 | time.Duration](value, otherwise T) T {
 // server which answers without reading is heard.
 const maxInline = 16 << 10
 
-// maxInformational is how many responses of 1xx may come before the one that
-// counts.
-const maxInformational = 5
+// writerWait is how long a whole response waits for the writer of its request,
+// which may be done and only has not had its turn to say so.
+const writerWait = 50 * time.Millisecond
 
 // Do sends a POST to addr (host:port) and reads the response's header. header is
 // the request's from its first to its empty line, and fits body. Neither may be
@@ -72,8 +72,12 @@ const maxInformational = 5
 // the caller must do.
 //
 // When ctx ends, so does the request, until its Body is closed; the error is
-// ctx's. A request that was written, even in part, is not sent again.
+// ctx's. A request that was written, even in part, is not sent again. The Body is
+// for one goroutine.
 func (c *Client) Do(ctx context.Context, addr string, header, body []byte) (*http.Response, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err // nothing may be written
+	}
 	conn, err := c.get(ctx, addr)
 	if err != nil {
 		return nil, err
@@ -100,6 +104,9 @@ func (c *Client) get(ctx context.Context, addr string) (*conn, error) {
 		kept.close()
 	}
 	made, err := c.dialer.DialContext(ctx, "tcp", addr)
+	if ended := ctx.Err(); err != nil && ended != nil {
+		return nil, fmt.Errorf("dialing %s: %w", addr, ended)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -131,7 +138,7 @@ func (x *exchange) do(header, body []byte) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	fit := !resp.Close && resp.StatusCode != http.StatusSwitchingProtocols
+	fit := !resp.Close && resp.StatusCode >= 200
 	if resp.Body == http.NoBody || resp.ContentLength == 0 {
 		resp.Body = http.NoBody
 		x.end(fit)
@@ -143,20 +150,24 @@ func (x *exchange) do(header, body []byte) (*http.Response, error) {
 
 var post = &http.Request{Method: http.MethodPost}
 
-// readHeader reads the header of the response that counts.
+// readHeader reads the header of the response that counts, which those of 1xx
+// before it do not. The bound is of all together.
 func (x *exchange) readHeader() (*http.Response, error) {
 	x.conn.left = x.client.maxHeaderBytes
-	for range maxInformational + 1 {
+	for {
 		resp, err := http.ReadResponse(x.conn.in, post)
+		if err != nil && x.conn.left <= 0 {
+			err = errLongHeader // where it was cut off, it may look malformed
+		}
 		if err != nil {
 			return nil, fmt.Errorf("reading the response: %w", err)
 		}
-		if resp.StatusCode >= 200 || resp.StatusCode == http.StatusSwitchingProtocols {
+		informational := resp.StatusCode/100 == 1 && resp.StatusCode != http.StatusSwitchingProtocols
+		if !informational {
 			x.conn.left = unlimited
 			return resp, nil
 		}
 	}
-	return nil, fmt.Errorf("more than %d responses of 1xx", maxInformational)
 }
 
 // end gives the connection back if it is fit for another request, and closes it
@@ -164,20 +175,25 @@ func (x *exchange) readHeader() (*http.Response, error) {
 func (x *exchange) end(fit bool) {
 	fit = x.stop() && fit && x.conn.in.Buffered() == 0
 	if x.writing != nil {
-		select {
-		case err := <-x.writing:
-			fit = fit && err == nil
-		default: // the server has answered before it read all
-			fit = false
-			x.conn.close()
-			<-x.writing
-		}
+		fit = x.written(fit)
 	}
 	if fit {
 		x.client.put(x.conn)
 	} else {
 		x.conn.close()
 	}
+}
+
+// written waits for the writer, whom it stops at once if the connection is not
+// fit, and soon if the server has answered without reading all. It returns
+// whether the connection is fit and all was written.
+func (x *exchange) written(fit bool) bool {
+	if !fit {
+		x.conn.close()
+	}
+	late := time.AfterFunc(writerWait, x.conn.close)
+	err := <-x.writing
+	return late.Stop() && err == nil && fit
 }
 
 // explain returns the reason of an error: the context's, if that has ended.

@@ -1,7 +1,6 @@
 package ingress
 
 import (
-	"net/http"
 	"strings"
 
 	"leat.dev/leat/pkg/routing"
@@ -12,10 +11,9 @@ import (
 // only for a channel found by its host. A query says nothing to us.
 //
 // Errors are ErrNoStream and errPath.
-func (g *Gate) address(r *http.Request) (routing.StreamName, error) {
-	path := r.URL.Path
+func (g *Gate) address(path, host string, odd bool) (routing.StreamName, error) {
 	root := path == "" || path == "/"
-	if name, ok := g.Host(hostName(r.Host)); ok {
+	if name, ok := g.Host(hostName(host)); ok {
 		if !root {
 			return routing.StreamName{}, errPath
 		}
@@ -24,10 +22,8 @@ func (g *Gate) address(r *http.Request) (routing.StreamName, error) {
 	if root {
 		return routing.StreamName{}, ErrNoStream
 	}
-	// RawPath is set if the path was escaped in an unusual way, such as with an
-	// escaped slash. No name needs that.
 	name, ok := routing.ParsePath(path)
-	if !ok || r.URL.RawPath != "" {
+	if !ok || odd {
 		return routing.StreamName{}, errPath
 	}
 	return name, nil

@@ -70,6 +70,10 @@ type conn struct {
 	// quiet is set while a request of HTTP/1 is served; see quiet.
 	quiet atomic.Bool
 	reads readDeadline
+	// front is set while a Front serves the connection, and unread is what that
+	// has read and net/http has not.
+	front  atomic.Bool
+	unread []byte
 	// patient is until when no write needs a new deadline, in nanoseconds since
 	// the listener began.
 	patient atomic.Int64
@@ -85,10 +89,7 @@ func (c *conn) Read(p []byte) (int, error) {
 	if len(p) == 1 && c.quiet.Load() {
 		return 0, nil
 	}
-	n, err := c.Conn.Read(p)
-	for n == 0 && errors.Is(err, os.ErrDeadlineExceeded) && c.reads.later(c.Conn) {
-		n, err = c.Conn.Read(p)
-	}
+	n, err := c.receive(p)
 	if n == 0 || c.active.Load() || c.listener.budget == nil {
 		return n, err
 	}
@@ -99,6 +100,20 @@ func (c *conn) Read(p []byte) (int, error) {
 	_ = c.Conn.SetWriteDeadline(time.Now().Add(time.Second)) // an error of it shows in the next line
 	_, _ = io.WriteString(c.Conn, busy)                      // who does not read it has gone
 	return 0, &net.OpError{Op: "read", Net: "tcp", Source: c.LocalAddr(), Addr: c.RemoteAddr(), Err: errBusy}
+}
+
+// receive reads what a Front has left, and then the socket.
+func (c *conn) receive(p []byte) (int, error) {
+	if len(c.unread) > 0 {
+		n := copy(p, c.unread)
+		c.unread = c.unread[n:]
+		return n, nil
+	}
+	n, err := c.Conn.Read(p)
+	for n == 0 && errors.Is(err, os.ErrDeadlineExceeded) && c.reads.later(c.Conn) {
+		n, err = c.Conn.Read(p)
+	}
+	return n, err
 }
 
 func (c *conn) take(n int64) bool {

@@ -166,7 +166,7 @@ func (h *handler) post(w http.ResponseWriter, r *http.Request) int {
 	if err == nil {
 		// A sender that goes away now does not take back what it sent.
 		err = h.gate.Admit(context.WithoutCancel(r.Context()), to, FromOutside(), events...)
-		h.log(r, to, err)
+		h.log(to, err)
 	}
 	if h.Observer != nil {
 		h.observe(to, events, Status(err), time.Since(start))
@@ -177,7 +177,7 @@ func (h *handler) post(w http.ResponseWriter, r *http.Request) int {
 // read finds the stream and the events of a request. The events' data lies in
 // body.
 func (h *handler) read(w http.ResponseWriter, r *http.Request, body *body) (routing.StreamName, []cloudevent.Event, error) {
-	to, err := h.gate.address(r)
+	to, err := h.gate.address(r.URL.Path, r.Host, r.URL.RawPath != "")
 	if err != nil {
 		return to, nil, err
 	}
@@ -188,10 +188,9 @@ func (h *handler) read(w http.ResponseWriter, r *http.Request, body *body) (rout
 	return to, events, err
 }
 
-// log tells the operator what the sender is not told. A sender that went away
-// is nobody's trouble.
-func (h *handler) log(r *http.Request, to routing.StreamName, err error) {
-	if Status(err) == http.StatusInternalServerError && r.Context().Err() == nil {
+// log tells the operator what the sender is not told.
+func (h *handler) log(to routing.StreamName, err error) {
+	if Status(err) == http.StatusInternalServerError {
 		h.Logger.Error("events could not be stored; the sender got 500 and may send them again", "stream", to.String(), "error", err)
 	}
 }

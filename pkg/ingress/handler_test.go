@@ -239,7 +239,7 @@ func FuzzAddress(f *testing.F) {
 			return
 		}
 		r.Host = host
-		name, err := h.(*handler).gate.address(r)
+		name, err := h.(*handler).gate.address(r.URL.Path, r.Host, r.URL.RawPath != "")
 		if err != nil {
 			if status := Status(err); status != 400 && status != 404 {
 				t.Fatalf("%v", err)

@@ -1,7 +1,9 @@
 package ingress
 
 import (
+	"maps"
 	"net"
+	"slices"
 	"sync"
 	"time"
 )
@@ -90,6 +92,16 @@ func (l *Listener) victim() *conn {
 		}
 	}
 	return idle
+}
+
+// each calls f with every connection that is open.
+func (l *Listener) each(f func(*conn)) {
+	l.mu.Lock()
+	all := slices.Collect(maps.Keys(l.conns))
+	l.mu.Unlock()
+	for _, c := range all {
+		f(c)
+	}
 }
 
 func (l *Listener) remove(c *conn) {

@@ -49,19 +49,28 @@ func newHTTPServer(handler http.Handler, logger *slog.Logger) *http.Server {
 type listener struct {
 	server *http.Server
 	net    net.Listener
-	failed chan error // gets the error if serving ends before shutdown
+	front  *ingress.Front // nil if there is none
+	failed chan error     // gets the error if serving ends before shutdown
 	ended  chan struct{}
 }
 
 // serve answers requests on l until shutdown.
 func serve(l net.Listener, server *http.Server) *listener {
-	s := &listener{server, l, make(chan error, 1), make(chan struct{})}
+	s := &listener{server: server, net: l, failed: make(chan error, 1), ended: make(chan struct{})}
 	go func() {
 		defer close(s.ended)
 		if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
 			s.failed <- err
 		}
 	}()
+	return s
+}
+
+// serveEvents answers requests for events on l until shutdown.
+func serveEvents(l *ingress.Listener, handler http.Handler, logger *slog.Logger) *listener {
+	front := ingress.NewFront(l, handler, ingress.FrontOptions{ReadTimeout: readTimeout, IdleTimeout: idleTimeout})
+	s := serve(front, newHTTPServer(handler, logger))
+	s.front = front
 	return s
 }
 
@@ -81,6 +90,9 @@ func (s *listener) shutdown(ctx context.Context) error {
 	err := s.server.Shutdown(ctx)
 	if err != nil {
 		err = errors.Join(err, s.server.Close())
+	}
+	if s.front != nil {
+		err = errors.Join(err, s.front.Wait(ctx))
 	}
 	<-s.ended
 	return err

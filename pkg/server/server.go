@@ -140,7 +140,7 @@ func (p *plane) run(ctx context.Context, source routing.Source, l sockets) error
 	case <-p.loaded:
 	case <-ctx.Done():
 	}
-	events := serve(ingress.Bound(l.events, connsOf(maxConns), p.budget), newHTTPServer(p.ingress, p.Logger))
+	events := serveEvents(ingress.Bound(l.events, connsOf(maxConns), p.budget), p.ingress, p.Logger)
 	if ctx.Err() == nil {
 		p.ready.Store(true)
 		p.Logger.Info("serving", "listen", l.events.Addr().String(), "admin", l.admin.Addr().String(),
