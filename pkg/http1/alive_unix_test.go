@@ -44,19 +44,7 @@ func TestPeerOfIdleConnections(t *testing.T) {
 				}
 			})
 			c := newClient(t, Options{})
-			var bodies []io.Closer // whose connections are in use until they are closed
-			for range n {
-				header, body := requestOf(small)
-				resp, err := c.Do(within(t), s.addr, header, body)
-				if err != nil {
-					t.Fatal(err)
-				}
-				_, _ = io.Copy(io.Discard, resp.Body)
-				bodies = append(bodies, resp.Body)
-			}
-			for _, b := range bodies {
-				b.Close()
-			}
+			useAtOnce(t, c, s, n)
 			close(idle)
 			for _, conn := range c.byAddr[s.addr] {
 				if !test.kept {
@@ -71,6 +59,22 @@ func TestPeerOfIdleConnections(t *testing.T) {
 				t.Errorf("%d connections", got)
 			}
 		})
+	}
+}
+
+// useAtOnce leaves n connections idle.
+func useAtOnce(t *testing.T, c *Client, s *server, n int) {
+	header, body := requestOf(small)
+	resp, err := c.Do(within(t), s.addr, header, body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close() // until then, its connection is in use
+	if _, err := io.Copy(io.Discard, resp.Body); err != nil {
+		t.Fatal(err)
+	}
+	if n > 1 {
+		useAtOnce(t, c, s, n-1)
 	}
 }
 

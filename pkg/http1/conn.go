@@ -87,12 +87,14 @@ func (b *responseBody) Read(p []byte) (int, error) {
 		return 0, http.ErrBodyReadAfterClose
 	}
 	n, err := b.in.Read(p)
+	if err == nil {
+		return n, nil
+	}
 	if err == io.EOF {
 		b.ended = true
-	} else if err != nil {
-		err = b.exchange.explain(err)
+		return n, io.EOF
 	}
-	return n, err
+	return n, b.exchange.explain(err)
 }
 
 // Close implements io.Closer.

@@ -78,7 +78,7 @@ func serve(t testing.TB, handle func(*peer)) *server {
 }
 
 // newClient returns a client whose idle connections are closed when the test
-// ends, before the server of the test waits for that.
+// ends. It is made after the test's server, which waits for that.
 func newClient(t testing.TB, o Options) *Client {
 	c := New(o)
 	t.Cleanup(c.CloseIdle)
