@@ -11,7 +11,7 @@ import (
 // as text and is UTF-8, and Base64 in all other cases. Version 0.3 names the
 // Base64 in another place (its json-format.md, section 3.1).
 func (e *Event) AppendJSON(dst []byte) []byte {
-	dst = slices.Grow(dst, e.storedSizeHint()+64+8*len(e.attrs))
+	dst = slices.Grow(dst, e.StoredSize()+64+8*len(e.attrs))
 	dst = append(dst, `{"specversion":"`...)
 	dst = append(append(dst, e.specVersion()...), '"')
 	dst = appendMember(dst, attrID, Value{String, e.id})

@@ -32,26 +32,60 @@ var (
 	ErrStoredForm    = errors.New("the stored event is damaged")
 )
 
-// AppendStored appends the stored form to dst.
-func (e *Event) AppendStored(dst []byte) []byte {
-	dst = slices.Grow(dst, e.storedSizeHint())
+// Attr is an attribute and its value.
+type Attr struct {
+	Name string
+	Value
+}
+
+// AppendStored appends the stored form to dst, with the attributes of set as if
+// they were set before. They are optional ones, sorted by name.
+func (e *Event) AppendStored(dst []byte, set ...Attr) []byte {
+	dst = slices.Grow(dst, e.StoredSize(set...))
 	dst = append(dst, e.storedVersion())
 	dst = appendString(dst, e.id)
 	dst = appendString(dst, e.source)
 	dst = appendString(dst, e.typ)
-	dst = binary.AppendUvarint(dst, uint64(len(e.attrs)))
-	for i := range e.attrs {
-		a := &e.attrs[i]
-		dst = append(dst, byte(a.Kind))
-		dst = appendString(dst, a.name)
-		dst = appendString(dst, a.S)
-	}
+	dst = e.appendAttributes(dst, set)
 	dst = binary.AppendUvarint(dst, uint64(len(e.headers)))
 	for _, h := range e.headers {
 		dst = appendString(dst, h.name)
 		dst = appendString(dst, h.value)
 	}
 	return append(dst, e.data...)
+}
+
+// appendAttributes appends the event's attributes and those that are set, merged
+// by name.
+func (e *Event) appendAttributes(dst []byte, set []Attr) []byte {
+	n := len(e.attrs) + len(set)
+	for i := range set {
+		if _, found := search(e.attrs, set[i].Name); found {
+			n--
+		}
+	}
+	dst = binary.AppendUvarint(dst, uint64(n))
+	rest := e.attrs
+	for i := range set {
+		for len(rest) > 0 && rest[0].name < set[i].Name {
+			dst = appendAttribute(dst, rest[0].name, rest[0].Value)
+			rest = rest[1:]
+		}
+		if len(rest) > 0 && rest[0].name == set[i].Name {
+			rest = rest[1:]
+		}
+		dst = appendAttribute(dst, set[i].Name, set[i].Value)
+	}
+	for i := range rest {
+		dst = appendAttribute(dst, rest[i].name, rest[i].Value)
+	}
+	return dst
+}
+
+func appendAttribute(dst []byte, name string, v Value) []byte {
+	dst = append(dst, byte(v.Kind))
+	dst = appendString(dst, name)
+	return appendString(dst, v.S)
 }
 
 func (e *Event) storedVersion() byte {
@@ -61,13 +95,16 @@ func (e *Event) storedVersion() byte {
 	return storedVersion
 }
 
-// storedSizeHint is never smaller than the stored form of an event with strings
-// below 2 MiB, whose lengths take up to 3 bytes.
-func (e *Event) storedSizeHint() int {
+// StoredSize is never smaller than what AppendStored appends for an event with
+// strings below 2 MiB, whose lengths take up to 3 bytes.
+func (e *Event) StoredSize(set ...Attr) int {
 	const length = 3
 	n := 1 + len(e.id) + len(e.source) + len(e.typ) + 5*length + len(e.data)
 	for i := range e.attrs {
 		n += 1 + len(e.attrs[i].name) + len(e.attrs[i].S) + 2*length
+	}
+	for i := range set {
+		n += 1 + len(set[i].Name) + len(set[i].S) + 2*length
 	}
 	for _, h := range e.headers {
 		n += len(h.name) + len(h.value) + 2*length

@@ -27,15 +27,24 @@ func pebbleOptions(opts Options, fs vfs.FS, lock *pebble.Lock, damages *damages)
 		CacheSize:                   32 << 20,
 		MemTableSize:                opts.memTable,
 		MemTableStopWritesThreshold: 4,
-		L0CompactionThreshold:       4,
+		L0CompactionThreshold:       12,
 		L0StopWritesThreshold:       64,
 		LBaseMaxBytes:               256 << 20,
 		MaxOpenFiles:                512,
 		FlushDelayDeleteRange:       spaceBackWithin,
 		DisableTableStats:           false,
 	}
+	o.Experimental.SpanPolicyFunc = oneKindPerTable
 	o.ApplyCompressionSettings(func() pebble.DBCompressionSettings { return pebble.DBCompressionFastest })
 	return o
+}
+
+// oneKindPerTable has tables end where another kind of keys begins. Marks and
+// trims change all the time and lie on either side of the records: a table with
+// all of them overlaps every other one, and would be merged with it. Those with
+// records of one time alone overlap none.
+func oneKindPerTable(start []byte) (policy pebble.SpanPolicy, end []byte, err error) {
+	return pebble.SpanPolicy{}, []byte{start[0] + 1}, nil
 }
 
 // openStore opens a store, and flushes one that is new, so that it begins another

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"sync/atomic"
 	"time"
 
@@ -77,22 +78,43 @@ func (g *Gate) Admit(ctx context.Context, to routing.StreamName, hops Hops, even
 	if len(events) == 0 {
 		return nil
 	}
-	arrival := time.Now().UTC().Format(time.RFC3339Nano)
-	payloads := make([]engine.Payload, len(events))
-	for i := range events {
-		e := events[i] // a copy: the stamps are not the caller's
-		left, err := hops.left(&e)
-		if err != nil {
-			return err
-		}
-		if to.Kind == routing.Broker {
-			e.Set(arrivalAttribute, arrival)
-		}
-		e.SetInt(hopsAttribute, left)
-		payloads[i] = engine.Payload{Data: e.AppendStored(nil), Type: e.Type(), Source: e.Source(), Key: e.Key(), Settles: hops.inside}
+	payloads, err := stamped(to, hops, events)
+	if err != nil {
+		return err
 	}
 	if _, err := stream.Append(ctx, payloads...); err != nil {
 		return fmt.Errorf("append to %s: %w", to, err)
 	}
 	return nil
+}
+
+// stamped encodes events with the hops they have left, and for a Broker with
+// their arrival. All lie in one piece of memory.
+func stamped(to routing.StreamName, hops Hops, events []cloudevent.Event) ([]engine.Payload, error) {
+	set := []cloudevent.Attr{ // sorted
+		{Name: arrivalAttribute, Value: cloudevent.Value{S: time.Now().UTC().Format(time.RFC3339Nano)}},
+		{Name: hopsAttribute, Value: cloudevent.Value{Kind: cloudevent.Integer, S: strconv.Itoa(MaxHops)}},
+	}
+	left := &set[1].S
+	if to.Kind != routing.Broker {
+		set = set[1:]
+	}
+	size := 0
+	for i := range events {
+		size += events[i].StoredSize(set...)
+	}
+	stored := make([]byte, 0, size)
+	payloads := make([]engine.Payload, len(events))
+	for i := range events {
+		e := &events[i]
+		n, err := hops.left(e)
+		if err != nil {
+			return nil, err
+		}
+		*left = strconv.Itoa(int(n))
+		begin := len(stored)
+		stored = e.AppendStored(stored, set...)
+		payloads[i] = engine.Payload{Data: stored[begin:len(stored):len(stored)], Type: e.Type(), Source: e.Source(), Key: e.Key(), Settles: hops.inside}
+	}
+	return payloads, nil
 }

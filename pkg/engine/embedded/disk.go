@@ -5,8 +5,6 @@ import (
 	"math"
 	"sync/atomic"
 	"time"
-
-	"leat.dev/leat/pkg/engine"
 )
 
 // tightRoom is the room below which the disk is tight in any case.
@@ -37,15 +35,11 @@ type disk struct {
 	reclaim chan struct{}
 }
 
-// take says whether there is room for the payloads, and takes it. Without the
+// take says whether there is room for payloads of so many bytes, and takes it;
+// settles is whether all of them settle something. Without the
 // reserve a full store stays full: a delivery whose reply finds no room is not
 // settled, and all records behind it are kept for it.
-func (d *disk) take(payloads []engine.Payload) bool {
-	bytes, settles := 0, true
-	for i := range payloads {
-		bytes += len(payloads[i].Data)
-		settles = settles && payloads[i].Settles
-	}
+func (d *disk) take(bytes int, settles bool) bool {
 	room := d.room.Load()
 	if settles {
 		room += d.reserve

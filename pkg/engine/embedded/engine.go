@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -49,6 +50,10 @@ type Engine struct {
 	opts  Options
 	clock clock
 	disk  disk
+	// added are the bytes of records since the keeper's last round, and heavy
+	// holds a token when they make another one due.
+	added atomic.Int64
+	heavy chan struct{}
 
 	mu      sync.Mutex
 	streams map[string]*stream
@@ -91,6 +96,7 @@ func Open(dir string, opts Options) (*Engine, error) {
 		log: log, dir: dir, opts: opts, clock: newClock(opts.Now),
 		streams: map[string]*stream{}, stop: stop,
 	}
+	e.heavy = make(chan struct{}, 1)
 	e.disk.reserve = reserveOf(opts)
 	e.disk.reclaim = make(chan struct{}, 1)
 	e.disk.freed.Store(true)

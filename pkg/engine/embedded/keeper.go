@@ -14,6 +14,14 @@ const (
 	// trimEager is how many settled records are trimmed at once; fewer wait for
 	// the slow tick.
 	trimEager = 4096
+	// roundBytes of new records make a round before the next tick, in which
+	// trimHeavy settled records are trimmed: what is trimmed before the log has
+	// moved it out of memory is written to the disk once.
+	roundBytes = 4 << 20
+	trimHeavy  = 16
+	// roundShare of the time is for such rounds at most: with thousands of routes
+	// they take long.
+	roundShare = 10
 	// slowTicks of the keeper make one slow tick.
 	slowTicks = 10
 	// passTicks of the keeper pass until idle consumers' places are saved.
@@ -27,32 +35,70 @@ func (e *Engine) keep(ctx context.Context) {
 	ticker := time.NewTicker(e.opts.CheckpointEvery)
 	defer ticker.Stop()
 	said := map[string]time.Time{} // by stream
-	for n := 1; ; n++ {
+	for n := 0; ; {
+		atLeast := uint64(trimEager)
 		select {
 		case <-ctx.Done():
 			return
 		case <-ticker.C:
-		}
-		if err := e.save(ctx); err != nil && ctx.Err() == nil {
-			e.opts.Logger.Error("the progress of routes could not be saved", "error", err)
-		}
-		atLeast := uint64(trimEager)
-		if n%slowTicks == 0 {
-			atLeast = 1
-		}
-		if n%slowTicks == 0 || e.disk.tight {
-			e.checkDisk()
-		}
-		for _, s := range e.openStreams() {
+			if n++; n%slowTicks == 0 {
+				atLeast = 1
+			}
+			if n%slowTicks == 0 || e.disk.tight {
+				e.checkDisk()
+			}
 			if n%passTicks == 0 {
-				s.passIdle()
+				e.passIdle()
 			}
-			name := s.log.Name()
-			err := s.trim(ctx, atLeast)
-			if err != nil && ctx.Err() == nil && !s.isClosed() && time.Since(said[name]) > sayAgain {
-				said[name] = time.Now()
-				e.opts.Logger.Error("settled events could not be trimmed", "stream", name, "error", err)
-			}
+		case <-e.heavy:
+			atLeast = trimHeavy
+		}
+		begun := time.Now()
+		e.added.Store(0)
+		e.round(ctx, atLeast, said)
+		if atLeast == trimHeavy {
+			e.rest(ctx, min(roundShare*time.Since(begun), e.opts.CheckpointEvery))
+		}
+	}
+}
+
+func (e *Engine) passIdle() {
+	for _, s := range e.openStreams() {
+		s.passIdle()
+	}
+}
+
+// rest waits, or less if ctx ends.
+func (e *Engine) rest(ctx context.Context, d time.Duration) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(d):
+	}
+}
+
+// appended counts new records, and asks for a round when they are many.
+func (e *Engine) appended(bytes int) {
+	if e.added.Add(int64(bytes)) < roundBytes {
+		return
+	}
+	select {
+	case e.heavy <- struct{}{}:
+	default:
+	}
+}
+
+// round saves progress and trims where that many records are settled. said is
+// when it was last logged that a stream could not be trimmed.
+func (e *Engine) round(ctx context.Context, atLeast uint64, said map[string]time.Time) {
+	if err := e.save(ctx); err != nil && ctx.Err() == nil {
+		e.opts.Logger.Error("the progress of routes could not be saved", "error", err)
+	}
+	for _, s := range e.openStreams() {
+		name := s.log.Name()
+		err := s.trim(ctx, atLeast)
+		if err != nil && ctx.Err() == nil && !s.isClosed() && time.Since(said[name]) > sayAgain {
+			said[name] = time.Now()
+			e.opts.Logger.Error("settled events could not be trimmed", "stream", name, "error", err)
 		}
 	}
 }

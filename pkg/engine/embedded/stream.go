@@ -85,15 +85,19 @@ func (s *stream) unidle(c *consumer, seq uint64) {
 
 // Append implements engine.Stream.
 func (s *stream) Append(ctx context.Context, payloads ...engine.Payload) (engine.Seq, error) {
-	if !s.engine.disk.take(payloads) {
-		return 0, engine.ErrFull
-	}
 	now := s.engine.opts.Now()
 	entries := make([]eventlog.Entry, len(payloads))
+	bytes, settles := 0, true
 	for i := range payloads {
 		entries[i] = eventlog.Entry{Tag: makeTag(&payloads[i], now), Data: payloads[i].Data}
+		bytes += len(payloads[i].Data)
+		settles = settles && payloads[i].Settles
+	}
+	if !s.engine.disk.take(bytes, settles) {
+		return 0, engine.ErrFull
 	}
 	first, err := s.log.Append(ctx, entries)
+	s.engine.appended(bytes)
 	return engine.Seq(first), translate(err)
 }
 
