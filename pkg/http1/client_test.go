@@ -104,19 +104,27 @@ func TestTrailers(t *testing.T) {
 	}
 }
 
-// A body that its reader leaves before the end takes the connection with it, even
-// if all of it has arrived.
+// A body that its reader leaves before it has seen the end takes the connection
+// with it, whether all of it has arrived or what is missing would be taken for the
+// next response.
 func TestBodyNotReadToItsEnd(t *testing.T) {
-	for name, says := range map[string]string{
-		"length":  ok + "Content-Length: 10\r\n\r\n0123456789",
-		"chunked": ok + "Transfer-Encoding: chunked\r\n\r\na\r\n0123456789\r\n0\r\n\r\n",
-		"long":    ok + "Content-Length: 100000\r\n\r\n" + strings.Repeat("0123456789", 10_000),
+	const length, chunked = ok + "Content-Length: 10\r\n\r\n", ok + "Transfer-Encoding: chunked\r\n\r\na\r\n"
+	for name, test := range map[string]struct {
+		says string
+		read []int
+	}{
+		"length":        {length + "0123456789", []int{0, 4, 9}},
+		"chunked":       {chunked + "0123456789\r\n0\r\n\r\n", []int{0, 4, 9}},
+		"long":          {ok + "Content-Length: 100000\r\n\r\n" + strings.Repeat("0123456789", 10_000), []int{0, 4}},
+		"on its way":    {length + "0123", []int{0, 4}},
+		"chunk to come": {chunked + "0123456789", []int{4, 10}},
+		"none yet":      {length, []int{0}},
 	} {
-		for _, read := range []int{0, 4, 9} {
+		for _, read := range test.read {
 			t.Run(fmt.Sprint(name, " ", read), func(t *testing.T) {
 				s := serve(t, func(p *peer) {
 					for _, more := p.request(); more; _, more = p.request() {
-						p.say(says)
+						p.say(test.says)
 					}
 				})
 				c := newClient(t, Options{})
