@@ -21,7 +21,7 @@ var (
 	contentTypeJSON = []string{cloudevent.ContentTypeJSON}
 )
 
-// message is a POST over plain HTTP/1.1.
+// message is a POST over plain HTTP/1.1. A short body stands behind the header.
 type message struct{ header, body []byte }
 
 // messages are kept with their headers' memory.
@@ -51,7 +51,11 @@ func newMessage(t *target, e *cloudevent.Event, o SendOptions) (*message, error)
 	}
 	h = append(h, "Content-Length: "...)
 	h = strconv.AppendInt(h, int64(len(m.body)), 10)
-	m.header = append(h, "\r\n\r\n"...)
+	h = append(h, "\r\n\r\n"...)
+	if len(h)+len(m.body) <= maxKeptHeader { // one write costs less than two pieces
+		h, m.body = append(h, m.body...), nil
+	}
+	m.header = h
 	if err != nil || !httpguts.ValidHeaderFieldValue(o.Namespace) {
 		m.release()
 		return nil, cmp.Or(err, errors.New("the namespace cannot be sent as a header"))

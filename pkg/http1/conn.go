@@ -40,11 +40,12 @@ func newConn(c net.Conn, addr string) *conn {
 }
 
 func (c *conn) write(header, body []byte) error {
+	if len(body) == 0 {
+		_, err := c.Conn.Write(header)
+		return err
+	}
 	c.bufs = [2][]byte{header, body}
 	c.request = c.bufs[:]
-	if len(body) == 0 {
-		c.request = c.bufs[:1]
-	}
 	_, err := c.request.WriteTo(c.Conn)
 	c.bufs = [2][]byte{}
 	return err
