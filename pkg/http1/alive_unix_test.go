@@ -102,9 +102,10 @@ func waitReadable(t *testing.T, c *conn) {
 func TestContextEndsWhileDialing(t *testing.T) {
 	addr := fullListener(t)
 	ctx, cancel := context.WithCancel(within(t))
+	start := time.Now()
 	time.AfterFunc(20*time.Millisecond, cancel)
-	if g := send(ctx, newClient(t, Options{}), addr, small); !errors.Is(g.do, context.Canceled) {
-		t.Errorf("canceled: %v", g)
+	if g := send(ctx, newClient(t, Options{}), addr, small); !errors.Is(g.do, context.Canceled) || time.Since(start) > patience/2 {
+		t.Errorf("canceled: %v after %v", g, time.Since(start))
 	}
 	g := send(within(t), newClient(t, Options{DialTimeout: 20 * time.Millisecond}), addr, small)
 	if timeout := net.Error(nil); !errors.As(g.do, &timeout) || !timeout.Timeout() {

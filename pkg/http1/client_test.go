@@ -94,13 +94,19 @@ func TestTrailers(t *testing.T) {
 		p.say(ok + "Transfer-Encoding: chunked\r\nTrailer: A\r\n\r\n0\r\nA: b\r\n\r\n")
 	})
 	header, body := requestOf(small)
-	resp, err := newClient(t, Options{}).Do(within(t), s.addr, header, body)
+	c := newClient(t, Options{})
+	resp, err := c.Do(within(t), s.addr, header, body)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer resp.Body.Close()
 	if b, err := io.ReadAll(resp.Body); len(b) > 0 || err != nil || resp.Trailer.Get("A") != "b" {
 		t.Errorf("%q, %v, %v", b, err, resp.Trailer)
+	}
+	for range 2 { // once more does nothing
+		if resp.Body.Close(); c.n != 1 || !c.byAddr[s.addr][0].alive() {
+			t.Errorf("%d connections are kept, or it is closed", c.n)
+		}
 	}
 }
 

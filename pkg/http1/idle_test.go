@@ -52,10 +52,11 @@ func TestIdleTimeout(t *testing.T) {
 		time.Sleep(timeout/2 - 1)
 		synctest.Wait()
 		wantClosed(t, false, first, second, other)
-		time.Sleep(timeout)
+		time.Sleep(2)
 		synctest.Wait()
 		wantClosed(t, true, first)
-		time.Sleep(timeout)
+		wantClosed(t, false, second, other)
+		time.Sleep(2*timeout - 2)
 		synctest.Wait()
 		wantClosed(t, true, second, other)
 		if c.n != 0 || len(c.byAddr) != 0 || c.sweep != nil {
