@@ -52,7 +52,7 @@ func TestIdleTimeout(t *testing.T) {
 		time.Sleep(timeout/2 - 1)
 		synctest.Wait()
 		wantClosed(t, false, first, second, other)
-		time.Sleep(2)
+		time.Sleep(2 * time.Nanosecond)
 		synctest.Wait()
 		wantClosed(t, true, first)
 		wantClosed(t, false, second, other)
