@@ -49,7 +49,7 @@ takes effect within a second.`,
 			if err != nil {
 				return err
 			}
-			server.TuneGC(softMemory)
+			defer server.TuneGC(softMemory)()
 			return server.Run(cmd.Context(), f.options(version, logger))
 		},
 	}

@@ -31,7 +31,7 @@ const (
 
 // run serves until ctx ends.
 func run(ctx context.Context, o options, log *slog.Logger, level *slog.LevelVar) error {
-	server.TuneGC(softMemory)
+	defer server.TuneGC(softMemory)()
 	api, err := connect(o)
 	if err != nil {
 		return err
