@@ -95,17 +95,20 @@ func (b *badRoutes) byteASecond(_ http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// mebibyte is a piece of gibibyte's answer, made once: the healthy subscribers are
+// in the same process and must not wait for its garbage.
+var mebibyte = strings.Repeat("x", 1<<20)
+
 // gibibyte answers with an event of 1 GiB, and every other time without saying
 // before how long it is.
 func (b *badRoutes) gibibyte(w http.ResponseWriter, r *http.Request) {
-	const size, piece = 1 << 30, 1 << 20
+	const size = 1 << 30
 	setEvent(w.Header(), r.Header.Get("Ce-Id"), "order")
 	if b.endless.Load()%2 == 0 {
 		w.Header()["Content-Length"] = []string{strconv.Itoa(size)}
 	}
-	data := strings.Repeat("x", piece)
-	for range size / piece {
-		if _, err := io.WriteString(w, data); err != nil {
+	for range size / len(mebibyte) {
+		if _, err := io.WriteString(w, mebibyte); err != nil {
 			return
 		}
 	}
