@@ -21,7 +21,8 @@ type FrontOptions struct {
 // itself (see plainRequest), which is nearly all that senders of events send and
 // costs half of what it costs net/http (docs/performance.md). A connection with
 // any other request goes on to the http.Server, from that request on and for the
-// rest of its life, so that there is one place that knows all of HTTP.
+// rest of its life, as if it were a new one: there is one place that knows all of
+// HTTP.
 //
 // It is the net.Listener of that server, whose Shutdown stops it as well; Wait
 // comes after it.
@@ -57,6 +58,8 @@ func (f *Front) Accept() (net.Conn, error) {
 		return c, nil
 	case err := <-f.failed:
 		return nil, err
+	case <-f.closed:
+		return nil, net.ErrClosed
 	}
 }
 
@@ -80,7 +83,8 @@ func (f *Front) Close() error {
 }
 
 // Wait returns when all requests that are served here are answered, after Close.
-// When ctx ends before, they are cut off and the error is ctx's.
+// When ctx ends before, their connections are closed and the error is ctx's; what
+// is being stored is waited for nevertheless.
 func (f *Front) Wait(ctx context.Context) error {
 	done := make(chan struct{})
 	go func() {
@@ -125,6 +129,7 @@ func (f *Front) run() {
 			return
 		}
 		pause = min(max(2*pause, minAcceptPause), maxAcceptPause)
+		f.handler.Logger.Warn("no connection could be accepted; it is tried again soon", "error", err, "pause", pause)
 		select {
 		case <-time.After(pause):
 		case <-f.closed:

@@ -52,7 +52,7 @@ func answerOn(conn net.Conn) string {
 
 const accepted = "HTTP/1.1 202 Accepted"
 
-func eventually(t *testing.T, what string, ok func() bool) {
+func eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(10 * time.Second); !ok(); time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {

@@ -1,6 +1,7 @@
 package ingress
 
 import (
+	"bytes"
 	"net/textproto"
 	"strconv"
 	"strings"
@@ -32,6 +33,7 @@ const maxFields = 32
 
 const (
 	plainMethod = "POST "
+	plainBegin  = plainMethod + "/"
 	plainProto  = " HTTP/1.1"
 )
 
@@ -53,6 +55,14 @@ func (r *plainRequest) parse(header string) bool {
 		}
 	}
 	return r.host != ""
+}
+
+// beginsPlain tells whether a header that is not yet whole may become that of a
+// plain request. A line that ends in LF alone ends nothing for plainRequest, but
+// may end the header for net/http.
+func beginsPlain(text []byte) bool {
+	n := min(len(text), len(plainBegin))
+	return string(text[:n]) == plainBegin[:n] && bytes.Count(text, []byte("\n")) == bytes.Count(text, []byte("\r\n"))
 }
 
 // plainPath tells whether a path means the same however it is read.

@@ -4,12 +4,10 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"io"
 	"net/http"
 	"os"
-	"strconv"
+	"runtime/debug"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"leat.dev/leat/pkg/cloudevent"
@@ -29,6 +27,8 @@ type plainConn struct {
 	buf     *[frontBuffer]byte
 	have    int // bytes of buf that are read and not yet served
 	request plainRequest
+	// until is when the request must have come in; zero before it is waited for.
+	until time.Time
 }
 
 // serve answers the plain requests of a connection, until it closes or brings
@@ -36,49 +36,93 @@ type plainConn struct {
 func (f *Front) serve(c *conn) {
 	p := &plainConn{conn: c, front: f, buf: frontBuffers.Get().(*[frontBuffer]byte)}
 	defer frontBuffers.Put(p.buf)
-	for wait := f.ReadTimeout; !f.closing.Load(); wait = f.IdleTimeout {
-		header, ok := p.readHeader(wait)
+	defer p.recovered()
+	for !f.closing.Load() {
+		header, ok := p.readHeader()
 		if !ok {
 			return
 		}
 		// One copy for all that is kept of it: the buffer is used again.
 		to, ok := p.plain(string(p.buf[:header]))
 		if !ok {
-			f.handOver(c, p.buf[:p.have])
+			p.handOver()
 			return
 		}
-		rest := p.buf[header+len(endOfHeader) : p.have]
 		ConnState(c, http.StateActive)
+		if f.closing.Load() {
+			break // it may be closed already, and nothing is stored without an answer
+		}
+		rest := p.buf[header+len(endOfHeader) : p.have]
 		fit := p.post(to, rest)
 		ConnState(c, http.StateIdle)
 		if !fit {
 			break
 		}
 		p.have = copy(p.buf[:], rest[min(int64(len(rest)), p.request.length):])
+		if f.closing.Load() || !p.await() {
+			break
+		}
 	}
 	_ = c.Close() // the answer is out, if there is one
+}
+
+// recovered ends a connection whose request made us panic. As with net/http it is
+// the only one that ends.
+func (p *plainConn) recovered() {
+	if reason := recover(); reason != nil {
+		p.front.handler.Logger.Error("BUG: a request could not be served; its connection is closed, all others go on", "panic", reason, "stack", string(debug.Stack()))
+		_ = p.Close() // nobody serves it any more
+	}
+}
+
+// handOver gives the connection to the http.Server.
+func (p *plainConn) handOver() { p.front.handOver(p.conn, p.buf[:p.have]) }
+
+// between is how many bytes must come before they count as another request. Line
+// ends among them are not part of it: senders of old add one to a body.
+const between = 4
+
+// await waits for another request, as net/http does.
+func (p *plainConn) await() bool {
+	if p.have < between {
+		_ = p.reads.set(p.Conn, time.Now().Add(p.front.IdleTimeout)) // an error of it shows in the next line
+	}
+	for p.have < between {
+		n, err := p.receive(p.buf[p.have:])
+		if p.have += n; err != nil {
+			return false
+		}
+	}
+	n := between - len(bytes.TrimLeft(p.buf[:between], "\r\n"))
+	p.have = copy(p.buf[:], p.buf[n:p.have])
+	p.until = time.Time{}
+	return true
+}
+
+// due bounds the time in which the request comes in.
+func (p *plainConn) due() {
+	if p.until.IsZero() {
+		p.until = time.Now().Add(p.front.ReadTimeout)
+	}
+	_ = p.reads.set(p.Conn, p.until) // an error of it shows in the next read
 }
 
 const endOfHeader = "\r\n\r\n"
 
 // readHeader reads until there is a whole header, and returns its length without
-// the empty line. If there is none, the connection is closed or handed over.
-func (p *plainConn) readHeader(wait time.Duration) (length int, ok bool) {
-	for begun, searched := false, 0; ; {
+// the empty line. If there is none, the connection is closed or handed over: at
+// once where no plain header begins so, as net/http may see its end.
+func (p *plainConn) readHeader() (length int, ok bool) {
+	for searched := 0; ; {
 		if i := bytes.Index(p.buf[searched:p.have], []byte(endOfHeader)); i >= 0 {
 			return searched + i, true
 		}
 		searched = max(0, p.have-len(endOfHeader)+1)
-		if p.have == len(p.buf) {
-			p.front.handOver(p.conn, p.buf[:p.have])
+		if p.have == len(p.buf) || !beginsPlain(p.buf[:p.have]) {
+			p.handOver()
 			return 0, false
 		}
-		if !begun {
-			if begun = p.have > 0; begun {
-				wait = p.front.ReadTimeout
-			}
-			_ = p.reads.set(p.Conn, time.Now().Add(wait)) // an error of it shows in the next line
-		}
+		p.due()
 		n, err := p.receive(p.buf[p.have:])
 		p.have += n
 		if err != nil {
@@ -94,7 +138,7 @@ func (p *plainConn) broken(err error) {
 	case p.have > 0 && errors.Is(err, os.ErrDeadlineExceeded):
 		p.refuse(http.StatusBadRequest, "the header took too long to come in", "")
 	case p.have > 0:
-		p.front.handOver(p.conn, p.buf[:p.have]) // which knows what to say to half a request
+		p.handOver() // to one that knows what to say to half a request
 		return
 	}
 	_ = p.Close() // there is nobody to tell
@@ -114,21 +158,28 @@ func (p *plainConn) plain(header string) (routing.StreamName, bool) {
 // and reports whether the connection is fit for another one.
 func (p *plainConn) post(to routing.StreamName, rest []byte) (fit bool) {
 	start := time.Now()
-	h, r := p.front.handler, &p.request
-	var body []byte
-	var unread error
-	if r.length <= int64(len(rest)) {
-		body = rest[:r.length]
-	} else {
-		b := newBody(h.Budget)
-		defer b.release()
-		unread = p.readBody(b, rest)
-		body = b.bytes
+	if n := p.request.length; n <= int64(len(rest)) {
+		return p.answer(p.store(to, rest[:n], nil, start), true)
 	}
+	whole, err := p.postLong(to, rest, start)
+	return p.answer(err, whole)
+}
+
+// postLong is for a body that is longer than what was read with its header. What
+// it takes is given back before the answer, which the client may keep waiting.
+func (p *plainConn) postLong(to routing.StreamName, rest []byte, start time.Time) (whole bool, err error) {
+	b := newBody(p.front.handler.Budget)
+	defer b.release()
+	unread := p.readBody(b, rest)
+	return unread == nil, p.store(to, b.bytes, unread, start)
+}
+
+// store stores the events of a request, unless its body could not be read.
+func (p *plainConn) store(to routing.StreamName, body []byte, unread error, start time.Time) error {
+	h, err := p.front.handler, unread
 	var events []cloudevent.Event
-	err := unread
 	if err == nil {
-		events, err = cloudevent.FromFields(r.fields, body)
+		events, err = cloudevent.FromFields(p.request.fields, body)
 	}
 	if err == nil {
 		err = h.gate.Admit(context.Background(), to, FromOutside(), events...)
@@ -137,12 +188,12 @@ func (p *plainConn) post(to routing.StreamName, rest []byte) (fit bool) {
 	if h.Observer != nil {
 		h.observe(to, events, Status(err), time.Since(start))
 	}
-	return p.answer(err, unread == nil)
+	return err
 }
 
-// readBody reads a body that is longer than what was read with its header.
+// readBody reads all of a body that begins with rest.
 func (p *plainConn) readBody(b *body, rest []byte) error {
-	_ = p.reads.set(p.Conn, time.Now().Add(p.front.ReadTimeout)) // an error of it shows in the next line
+	p.due()
 	b.bytes = append(b.small[:0], rest...)
 	err := b.fill(receiver{p.conn}, p.request.length, p.request.length)
 	if err == nil || errors.Is(err, errBusy) {
@@ -155,71 +206,3 @@ func (p *plainConn) readBody(b *body, rest []byte) error {
 type receiver struct{ conn *conn }
 
 func (r receiver) Read(p []byte) (int, error) { return r.conn.receive(p) }
-
-// answer writes the answer for err and reports whether the connection is fit for
-// another request: not where this one was not read to its end.
-func (p *plainConn) answer(err error, whole bool) bool {
-	text := acceptedNow()
-	if err != nil {
-		status, reason, retryAfter := answerTo(err)
-		if !whole {
-			p.refuse(status, reason, retryAfter)
-			return false
-		}
-		text = textAnswer(status, reason, retryAfter, false)
-	}
-	_, err = p.Write(text)
-	return err == nil
-}
-
-// lingering bounds how long, and how much, is still read of a request that was
-// refused: closed before, the connection would be reset, and the answer lost.
-const (
-	lingering     = 500 * time.Millisecond
-	lingeringMost = 1 << 20
-)
-
-// refuse writes the last answer on the connection.
-func (p *plainConn) refuse(status int, text, retryAfter string) {
-	if _, err := p.Write(textAnswer(status, text, retryAfter, true)); err != nil {
-		return
-	}
-	if p.CloseWrite() == nil && p.reads.set(p.Conn, time.Now().Add(lingering)) == nil {
-		_, _ = io.CopyN(io.Discard, receiver{p.conn}, lingeringMost) // whatever comes of it
-	}
-}
-
-// textAnswer is what http.Error answers.
-func textAnswer(status int, text, retryAfter string, last bool) []byte {
-	var b bytes.Buffer
-	b.WriteString("HTTP/1.1 " + strconv.Itoa(status) + " " + http.StatusText(status) + "\r\n")
-	if last {
-		b.WriteString("Connection: close\r\n")
-	}
-	b.WriteString("Content-Type: text/plain; charset=utf-8\r\n")
-	if retryAfter != "" {
-		b.WriteString("Retry-After: " + retryAfter + "\r\n")
-	}
-	b.WriteString("X-Content-Type-Options: nosniff\r\nContent-Length: " + strconv.Itoa(len(text)+1) + "\r\n")
-	b.WriteString("Date: " + time.Now().UTC().Format(http.TimeFormat) + "\r\n\r\n" + text + "\n")
-	return b.Bytes()
-}
-
-// dated is the answer of a second.
-type dated struct {
-	second int64
-	text   []byte
-}
-
-var accepted202 atomic.Pointer[dated]
-
-// acceptedNow is the answer 202 with the date of now.
-func acceptedNow() []byte {
-	now := time.Now()
-	a := accepted202.Load()
-	if a == nil || a.second != now.Unix() {
-		a = &dated{now.Unix(), []byte("HTTP/1.1 202 Accepted\r\nDate: " + now.UTC().Format(http.TimeFormat) + "\r\nContent-Length: 0\r\n\r\n")}
-		accepted202.Store(a)
-	}
-	return a.text
-}
