@@ -25,18 +25,6 @@ func hangUp(ctx context.Context) {
 	}
 }
 
-// quiet spares a request of HTTP/1 the look-out that net/http keeps for its
-// sender's going away: from the end of the body on, a goroutine reads one byte
-// ahead, and is called back by a deadline in the past when the answer is
-// written. Nobody here asks whether the sender is there still, and it is a fifth
-// of what a small request costs. That read, the only one of one byte, finds
-// nothing, and nothing has to be called back.
-func quiet(ctx context.Context) {
-	if c, ok := ctx.Value(connKey{}).(*conn); ok {
-		c.quiet.Store(true)
-	}
-}
-
 // ConnState is for the http.Server that serves a Listener.
 func ConnState(c net.Conn, state http.ConnState) {
 	own, ok := c.(*conn)
@@ -47,7 +35,6 @@ func ConnState(c net.Conn, state http.ConnState) {
 	case http.StateActive:
 		own.active.Store(true)
 	case http.StateIdle:
-		own.quiet.Store(false)
 		own.header.Store(0)
 		own.give()
 		own.served.Store(true)
@@ -67,9 +54,7 @@ type conn struct {
 	// taken is of the budget, until the request ends.
 	taken  atomic.Int64
 	closed atomic.Bool
-	// quiet is set while a request of HTTP/1 is served; see quiet.
-	quiet atomic.Bool
-	reads readDeadline
+	reads  readDeadline
 	// front is set while a Front serves the connection, and unread is what that
 	// has read and net/http has not.
 	front  atomic.Bool
@@ -86,9 +71,6 @@ const busy = "HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Type
 
 // Read implements net.Conn.
 func (c *conn) Read(p []byte) (int, error) {
-	if len(p) == 1 && c.quiet.Load() {
-		return 0, nil
-	}
 	n, err := c.receive(p)
 	if n == 0 || c.active.Load() || c.listener.budget == nil {
 		return n, err
@@ -152,9 +134,6 @@ func (c *conn) SetDeadline(t time.Time) error {
 
 // SetReadDeadline implements net.Conn.
 func (c *conn) SetReadDeadline(t time.Time) error {
-	if c.quiet.Load() && !t.IsZero() && t.Before(c.listener.began) {
-		return nil // calls back a read that ends by itself
-	}
 	return c.reads.set(c.Conn, t)
 }
 

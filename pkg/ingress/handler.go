@@ -74,7 +74,6 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.stream(w, r)
 		return
 	}
-	quiet(r.Context())
 	h.serve(w, r)
 }
 
