@@ -15,6 +15,8 @@ import (
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
+
+	"leat.dev/leat/test/seeds"
 )
 
 // reuseFS renames and opens in two steps: MemFS.ReuseForWrite takes a lock twice,
@@ -257,7 +259,7 @@ func TestCrash(t *testing.T) {
 	case testing.Short():
 		share, steps = 0.2, 40
 	}
-	eachSeed(t, func(seed uint64) {
+	seeds.Each(t, func(seed uint64) {
 		start := time.Now()
 		c := crashRun(t, seed, share, steps, noFault, false)
 		t.Logf("seed %d: %d crash points in %v, %d requests and answers", seed, c.points, time.Since(start).Round(time.Millisecond), c.h.len())

@@ -18,6 +18,8 @@ import (
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"leat.dev/leat/test/seeds"
 )
 
 // damageable is a closed log whose files a test may damage.
@@ -317,7 +319,7 @@ func TestDamage(t *testing.T) {
 	if os.Getenv("LEAT_CRASH") == "full" {
 		perFile = 100
 	}
-	eachSeed(t, func(seed uint64) {
+	seeds.Each(t, func(seed uint64) {
 		for _, crashed := range []bool{false, true} {
 			found := testDamage(t, rand.New(rand.NewPCG(seed, 0)), crashed, perFile)
 			t.Logf("seed %d, crashed %v: %v", seed, crashed, found)

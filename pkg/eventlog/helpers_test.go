@@ -1,14 +1,9 @@
 package eventlog
 
 import (
-	"cmp"
 	"context"
 	"fmt"
-	"math/rand/v2"
-	"os"
-	"strconv"
 	"testing"
-	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
@@ -112,24 +107,4 @@ func mark(key, value string) Mark {
 		m.Value = []byte(value)
 	}
 	return m
-}
-
-// eachSeed runs a test with LEAT_SEED or any seed, and with further ones for as
-// long as LEAT_TORTURE_TIME says.
-func eachSeed(t *testing.T, run func(seed uint64)) {
-	t.Helper()
-	seed, err := strconv.ParseUint(os.Getenv("LEAT_SEED"), 10, 64)
-	if err != nil || seed == 0 {
-		seed = rand.Uint64()
-	}
-	length, err := time.ParseDuration(cmp.Or(os.Getenv("LEAT_TORTURE_TIME"), "0"))
-	if err != nil {
-		t.Fatalf("LEAT_TORTURE_TIME: %v", err)
-	}
-	for begun := time.Now(); ; seed++ {
-		run(seed)
-		if t.Failed() || time.Since(begun) >= length {
-			return
-		}
-	}
 }

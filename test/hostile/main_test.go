@@ -10,38 +10,23 @@ package hostile
 import (
 	"cmp"
 	"flag"
-	"fmt"
 	"math/rand/v2"
-	"os"
 	"testing"
 	"time"
 
 	"leat.dev/leat/test/harness"
 )
 
-// The defaults come from the environment, because go test hands its flags to
-// every package that it tests and not every package knows these.
 var (
 	tortureTime = flag.Duration("torture.time", 0, "how long each long version may go on; 0 runs the short ones (default: LEAT_TORTURE_TIME)")
 	seed        = flag.Uint64("seed", 0, "seed of all that is random; 0 takes one from the clock (default: LEAT_SEED)")
 )
 
 func TestMain(m *testing.M) {
-	fromEnvironment("torture.time", "LEAT_TORTURE_TIME")
-	fromEnvironment("seed", "LEAT_SEED")
+	harness.FlagFromEnvironment("torture.time", "LEAT_TORTURE_TIME")
+	harness.FlagFromEnvironment("seed", "LEAT_SEED")
 	flag.Parse()
 	harness.Main(m)
-}
-
-func fromEnvironment(name, variable string) {
-	value := os.Getenv(variable)
-	if value == "" {
-		return
-	}
-	if err := flag.Set(name, value); err != nil {
-		fmt.Fprintf(os.Stderr, "%s: %v\n", variable, err)
-		os.Exit(2)
-	}
 }
 
 // long says whether the long versions run.

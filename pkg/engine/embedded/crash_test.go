@@ -15,6 +15,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 
 	"leat.dev/leat/pkg/engine"
+	"leat.dev/leat/test/seeds"
 )
 
 // history is what happened, in order.
@@ -305,7 +306,7 @@ func crashKeeper(stop context.Context, c *crasher, e *Engine, s *stream, rnd *ra
 // completed checkpoint had settled, and no attempt twice that one had counted;
 // one that an operator moves is where it was or where it was moved to.
 // LEAT_CRASH=full makes a longer run.
-func TestCrash(t *testing.T) { eachSeed(t, func(seed uint64) { testCrash(t, seed) }) }
+func TestCrash(t *testing.T) { seeds.Each(t, func(seed uint64) { testCrash(t, seed) }) }
 
 func testCrash(t *testing.T, seed uint64) {
 	share, steps := 0.5, 60
