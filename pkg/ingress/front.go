@@ -123,7 +123,7 @@ func (f *Front) run() {
 			f.running.Go(func() { f.serve(c) })
 			continue
 		}
-		//lint:ignore SA1019 net/http asks the same
+		//nolint:staticcheck // net/http asks for Temporary as well
 		if t, ok := errors.AsType[net.Error](err); !ok || !t.Temporary() || f.closing.Load() {
 			f.failed <- err
 			return

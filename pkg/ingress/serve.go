@@ -194,7 +194,8 @@ func (p *plainConn) store(to routing.StreamName, body []byte, unread error, star
 // readBody reads all of a body that begins with rest.
 func (p *plainConn) readBody(b *body, rest []byte) error {
 	p.due()
-	b.bytes = append(b.small[:0], rest...)
+	b.bytes = b.small[:0]
+	b.bytes = append(b.bytes, rest...)
 	err := b.fill(receiver{p.conn}, p.request.length, p.request.length)
 	if err == nil || errors.Is(err, errBusy) {
 		return err
