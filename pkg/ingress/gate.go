@@ -30,6 +30,8 @@ const arrivalAttribute = "knativearrivaltime"
 type Gate struct {
 	// open is replaced as a whole and never changed.
 	open atomic.Pointer[streams]
+	// inside is where replies and dead letters may go, replaced like open.
+	inside atomic.Pointer[map[routing.StreamName]engine.Stream]
 }
 
 type streams struct {
@@ -40,7 +42,7 @@ type streams struct {
 // NewGate returns a Gate without streams.
 func NewGate() *Gate {
 	g := &Gate{}
-	g.open.Store(&streams{})
+	g.SetStreams(nil, nil)
 	return g
 }
 
@@ -49,8 +51,14 @@ func NewGate() *Gate {
 // not be changed afterwards. An Admit that is under way goes on with the
 // streams it has.
 func (g *Gate) SetStreams(byName map[routing.StreamName]engine.Stream, byHost map[string]routing.StreamName) {
+	g.SetInside(byName)
 	g.open.Store(&streams{byName, byHost})
 }
+
+// SetInside says where replies and dead letters may go from now on, ahead of
+// SetStreams: the first delivery of a route may come before the last route is
+// opened, and without it its reply would have nowhere to go.
+func (g *Gate) SetInside(byName map[routing.StreamName]engine.Stream) { g.inside.Store(&byName) }
 
 // Lookup returns the stream of that name.
 func (g *Gate) Lookup(name routing.StreamName) (engine.Stream, bool) {
@@ -72,6 +80,9 @@ func (g *Gate) Host(host string) (routing.StreamName, bool) {
 // Errors are ErrNoStream, ErrHops and those of engine.Stream.Append.
 func (g *Gate) Admit(ctx context.Context, to routing.StreamName, hops Hops, events ...cloudevent.Event) error {
 	stream, ok := g.Lookup(to)
+	if hops.inside {
+		stream, ok = (*g.inside.Load())[to]
+	}
 	if !ok {
 		return ErrNoStream
 	}

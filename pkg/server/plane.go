@@ -85,9 +85,12 @@ func (p *plane) apply(ctx context.Context, t *routing.Table) leftover {
 
 // serve makes the dispatcher and the gate follow a table. Routes come before
 // the streams take events, so that an event is for every Trigger that was there
-// before it. Streams that are leaving are not served.
+// before it; but a route's deliveries, and their replies, begin at once. Streams
+// that are leaving are not served.
 func (p *plane) serve(ctx context.Context, t *routing.Table, leaving map[routing.StreamName]string) error {
 	streams, err := p.openStreams(ctx, t, leaving)
+	all := orUnopened(streams, t, leaving)
+	p.gate.SetInside(all)
 	if failed := p.dispatcher.Apply(ctx, t, streams); failed != nil {
 		err = errors.Join(err, failed)
 	}
@@ -97,7 +100,7 @@ func (p *plane) serve(ctx context.Context, t *routing.Table, leaving map[routing
 			hosts[h] = name
 		}
 	}
-	p.gate.SetStreams(orUnopened(streams, t, leaving), hosts)
+	p.gate.SetStreams(all, hosts)
 	p.streams = streams
 	p.table.Store(t)
 	return err
