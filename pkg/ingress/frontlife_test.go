@@ -64,9 +64,10 @@ func TestFrontClose(t *testing.T) {
 	}
 	send(t, half, postLine+"\r\nHost: x\r\n")
 	waiting, release := s.hold(t)
-	begun := s.open(t)
+	begun, last := s.open(t), s.open(t)
 	send(t, begun, plainPost("x")+plainPost("not begun"))
-	eventually(t, "a request is begun", func() bool { return waiting.Load() == 1 })
+	send(t, last, plainPost("x"))
+	eventually(t, "two requests are begun", func() bool { return waiting.Load() == 2 })
 
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
@@ -86,14 +87,16 @@ func TestFrontClose(t *testing.T) {
 	default:
 	}
 	release()
-	if got := theAnswers(rest(t, begun)); len(got) != 1 || !strings.HasPrefix(got[0], accepted) {
-		t.Errorf("what was begun got %q", got)
+	for _, c := range []net.Conn{begun, last} {
+		if got := theAnswers(rest(t, c)); len(got) != 1 || !strings.HasPrefix(got[0], accepted) {
+			t.Errorf("what was begun got %q", got)
+		}
 	}
 	if err := <-stopped; err != nil {
 		t.Error(err)
 	}
-	if n := len(s.world.broker.payloads()); n != 2 {
-		t.Errorf("%d events are stored, want 2", n)
+	if n := len(s.world.broker.payloads()); n != 3 {
+		t.Errorf("%d events are stored, want 3", n)
 	}
 	if n := s.listener.open(); n > 0 {
 		t.Errorf("%d connections are open", n)
@@ -199,6 +202,35 @@ func TestFrontHandsOverToNobody(t *testing.T) {
 		if _, err := f.Accept(); !errors.Is(err, net.ErrClosed) {
 			t.Errorf("Accept after Close: %v", err)
 		}
+	}
+}
+
+// What was read of a connection is its own, whoever gets the buffer next.
+func TestFrontHandsOverACopy(t *testing.T) {
+	l := Bound(socket(t), 100, NewBudget(0))
+	f := NewFront(l, New(newWorld().gate, Options{}), FrontOptions{ReadTimeout: testRead, IdleTimeout: testIdle})
+	s := &stand{listener: l}
+	want := "POST /\n" + strings.Repeat("mine", 200)
+	send(t, s.open(t), want)
+	handed, err := f.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 50 {
+		c := s.open(t)
+		send(t, c, plainPost(strings.Repeat("other", 200)))
+		if got := answerOn(c); got != accepted {
+			t.Fatal(got)
+		}
+	}
+	got := make([]byte, len(want))
+	if _, err := io.ReadFull(handed, got); err != nil || string(got) != want {
+		t.Errorf("read %q, want %q; %v", got, want, err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	if err := errors.Join(handed.Close(), f.Close(), f.Wait(ctx)); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -48,6 +48,7 @@ func theAnswers(text string) []string {
 	for text != "" {
 		header, rest, _ := strings.Cut(text, "\r\n\r\n")
 		lines := strings.Split(header, "\r\n")
+		status := statuses(lines)[0]
 		length := -1
 		fields := lines[1:]
 		slices.Sort(fields)
@@ -56,22 +57,22 @@ func theAnswers(text string) []string {
 			_, _ = fmt.Sscanf(line, "Content-Length: %d", &length)
 			switch {
 			case strings.HasPrefix(line, "Date: "), strings.HasPrefix(line, "Content-Length: "):
-			case line == "Connection: close" && strings.HasPrefix(header, "HTTP/1.1 500 "):
+			case line == "Connection: close" && status == "500":
 				// net/http does not say it to one that has closed its side.
 			default:
 				kept = append(kept, line)
 			}
 		}
 		switch {
-		case strings.HasPrefix(rest, "HTTP/1.1 "): // to a HEAD, or 100 Continue
+		case strings.HasPrefix(rest, "HTTP/1."): // to a HEAD, or 100 Continue
 			length = 0
 		case length < 0 || length > len(rest):
 			length = len(rest)
 		}
 		body := rest[:length]
 		text = rest[length:]
-		if strings.HasPrefix(header, "HTTP/1.1 400 ") {
-			body = ""
+		if status == "400" {
+			kept[0], body = kept[0][:len("HTTP/1.1 400")], ""
 		}
 		all = append(all, strings.Join(append(kept, body), "|"))
 	}

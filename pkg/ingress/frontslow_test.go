@@ -143,6 +143,45 @@ func TestFrontAnswerNotTaken(t *testing.T) {
 	})
 }
 
+// halfPipe is a connection in memory of which one side can be closed, for its
+// server.
+type halfPipe struct{ net.Conn }
+
+func (halfPipe) CloseWrite() error { return nil }
+
+// Who is refused while it sends may go on for a while, so that it sees why: closed
+// at once, its connection would be reset.
+func TestFrontLingers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newPipes()
+		s := newStand(t, l, true)
+		s.budget.left.Store(0)
+		c, theirs := net.Pipe()
+		l.conns <- halfPipe{theirs}
+		go func() { _, _ = io.WriteString(c, plainPost(strings.Repeat("b", 2*freeBody))) }() // ends with the connection
+		begun := time.Now()
+		got, err := io.ReadAll(c)
+		if took := time.Since(begun); err != nil || took != lingering || !strings.HasPrefix(string(got), "HTTP/1.1 503 ") {
+			t.Errorf("got %q after %v, %v", got, took, err)
+		}
+		_ = c.Close()
+	})
+	synctest.Test(t, func(t *testing.T) { // and no more than so much
+		l := newPipes()
+		s := newStand(t, l, true)
+		s.budget.left.Store(0)
+		c, theirs := net.Pipe()
+		l.conns <- halfPipe{theirs}
+		go func() { _, _ = io.Copy(io.Discard, c) }()
+		send(t, c, plainPost(strings.Repeat("b", 2*freeBody)))
+		n, err := io.Copy(c, strings.NewReader(strings.Repeat("b", 2*lingeringMost)))
+		if !errors.Is(err, io.ErrClosedPipe) || n > lingeringMost+64<<10 {
+			t.Errorf("%d bytes were still read, %v", n, err)
+		}
+		_ = c.Close()
+	})
+}
+
 // Errors of Accept that go away are waited out and told; others end the server.
 func TestFrontAcceptErrors(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
