@@ -50,7 +50,7 @@ type Options struct {
 	// Logger receives what a person must know; discarded if nil.
 	Logger *slog.Logger
 	// TailBytes bounds the memory that holds the newest payloads of all streams
-	// for readers near the head. 0 means 64 MiB.
+	// for readers near the head. 0 means 32 MiB.
 	TailBytes int
 	// Fatal is told, once, why the log takes no more events: a write or a sync
 	// failed, or Pebble cannot go on. It must say so and end the process, which
@@ -147,7 +147,7 @@ func (o Options) withDefaults() Options {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	if o.TailBytes == 0 {
-		o.TailBytes = 64 << 20
+		o.TailBytes = 32 << 20
 	}
 	if o.fullPause == 0 {
 		o.fullPause = time.Second

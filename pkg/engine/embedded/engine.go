@@ -29,7 +29,7 @@ type Options struct {
 	MaxBytes uint64
 	// MinFree is the space that is left free on the disk. 0 is no bound.
 	MinFree uint64
-	// TailBytes bounds the memory for the newest events. 0 means 64 MiB.
+	// TailBytes bounds the memory for the newest events. 0 means 32 MiB.
 	TailBytes int
 	// CheckpointEvery is how often the progress of consumers is saved; it bounds
 	// what is delivered twice after a crash. 0 means 100 ms.
