@@ -40,7 +40,8 @@ type stand struct {
 	// handed counts the connections that net/http got.
 	handed atomic.Int64
 	// sizes are how many bytes the reads of the next connections return at most,
-	// one after the other and again; none for no bound.
+	// one after the other and again; none for no bound. Where they are set, clients
+	// close their side, and are not reset before they have read all answers.
 	sizes atomic.Pointer[[]int]
 
 	mu       sync.Mutex
@@ -51,7 +52,9 @@ type stand struct {
 // newStand serves the connections of a listener until the test ends.
 func newStand(t testing.TB, l net.Listener, front bool) *stand {
 	s := &stand{world: newWorld(), budget: NewBudget(frontBody), ended: make(chan struct{})}
-	s.listener = Bound(shortReads{l, s}, 100, s.budget)
+	// More than there are: net/http keeps one half a second that it has refused, and
+	// a new one would have to go for those.
+	s.listener = Bound(shortReads{l, s}, 100_000, s.budget)
 	s.handler = New(s.world.gate, Options{MaxBodyBytes: frontBody, Budget: s.budget, Observer: s, Logger: slog.New(slog.NewTextHandler(s, nil))})
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
@@ -170,7 +173,7 @@ type shortReads struct {
 func (l shortReads) Accept() (net.Conn, error) {
 	c, err := l.Listener.Accept()
 	sizes := l.stand.sizes.Load()
-	if unix, ok := c.(*net.UnixConn); ok && sizes != nil && len(*sizes) > 0 {
+	if unix, ok := c.(*net.UnixConn); ok && sizes != nil {
 		return &shortRead{UnixConn: unix, sizes: *sizes}, err
 	}
 	return c, err
@@ -182,7 +185,17 @@ type shortRead struct {
 	reads int
 }
 
+func (c *shortRead) Close() error {
+	if c.CloseWrite() == nil && c.SetReadDeadline(time.Now().Add(5*time.Second)) == nil {
+		_, _ = io.Copy(io.Discard, c.UnixConn) // until the client has said all
+	}
+	return c.UnixConn.Close()
+}
+
 func (c *shortRead) Read(p []byte) (int, error) {
+	if len(c.sizes) == 0 {
+		return c.UnixConn.Read(p)
+	}
 	n := c.sizes[c.reads%len(c.sizes)]
 	c.reads++
 	return c.UnixConn.Read(p[:min(len(p), n)])
