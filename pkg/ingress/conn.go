@@ -88,7 +88,9 @@ func (c *conn) Read(p []byte) (int, error) {
 func (c *conn) receive(p []byte) (int, error) {
 	if len(c.unread) > 0 {
 		n := copy(p, c.unread)
-		c.unread = c.unread[n:]
+		if c.unread = c.unread[n:]; len(c.unread) == 0 {
+			c.unread = nil // its memory is not wanted any more
+		}
 		return n, nil
 	}
 	n, err := c.Conn.Read(p)

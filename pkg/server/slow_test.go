@@ -48,7 +48,7 @@ func slowly(t *testing.T, client func(io.Writer) error) (after time.Duration, go
 		gate.SetStreams(map[routing.StreamName]engine.Stream{name: nil}, nil) // nothing may be stored
 		in := &pipes{make(chan net.Conn), make(chan struct{})}
 		logger := slog.New(slog.DiscardHandler)
-		s := serve(ingress.Bound(in, 10, ingress.NewBudget(0)), newHTTPServer(ingress.New(gate, ingress.Options{}), logger))
+		s := serveEvents(ingress.Bound(in, 10, ingress.NewBudget(0)), ingress.New(gate, ingress.Options{}), logger)
 
 		ours, theirs := net.Pipe()
 		in.conns <- theirs
