@@ -136,23 +136,25 @@ func (c *Client) attempt(ctx context.Context, dest *routing.Destination, e *clou
 	attempt, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 
-	resp, done, err := c.exchange(attempt, target, e, o)
+	resp, release, err := c.exchange(attempt, target, e, o)
 	if err != nil {
 		if attempt.Err() != nil && ctx.Err() == nil {
 			err = fmt.Errorf("no answer within %v: %w", timeout, err)
 		}
 		return Outcome{Err: err}
 	}
-	defer done()
+	defer release()
+	defer resp.Body.Close()
 	return c.read(attempt, target, resp, o, cancel)
 }
 
-// exchange sends the request and returns the response; done ends it. Without TLS
-// and a proxy it is on connections of our own, otherwise on a transport's.
-func (c *Client) exchange(ctx context.Context, t *target, e *cloudevent.Event, o SendOptions) (resp *http.Response, done func(), err error) {
+// exchange sends the request and returns the response; release is called after
+// its Body is closed. Without TLS and a proxy it is on connections of our own,
+// otherwise on a transport's.
+func (c *Client) exchange(ctx context.Context, t *target, e *cloudevent.Event, o SendOptions) (resp *http.Response, release func(), err error) {
 	if t.start == nil {
-		resp, err := t.transport.RoundTrip(c.request(ctx, t, e, o))
-		return resp, func() { resp.Body.Close() }, err
+		resp, err = t.transport.RoundTrip(c.request(ctx, t, e, o))
+		return resp, func() {}, err
 	}
 	m, err := newMessage(t, e, o)
 	if err != nil {
@@ -163,5 +165,5 @@ func (c *Client) exchange(ctx context.Context, t *target, e *cloudevent.Event, o
 		m.release()
 		return nil, nil, err
 	}
-	return resp, func() { resp.Body.Close(); m.release() }, nil
+	return resp, m.release, nil
 }

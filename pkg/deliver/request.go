@@ -33,7 +33,9 @@ const maxKeptHeader = 16 << 10
 // newMessage makes the POST; release is called when its exchange has ended.
 func newMessage(t *target, e *cloudevent.Event, o SendOptions) (*message, error) {
 	m := messages.Get().(*message)
-	h, err := append(m.header[:0], t.start...), error(nil)
+	h := m.header[:0]
+	h = append(h, t.start...)
+	var err error
 	if o.Format == routing.FormatJSON {
 		m.body = e.AppendJSON(nil)
 		h, err = e.AppendStructured(h)
