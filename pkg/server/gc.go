@@ -9,10 +9,10 @@ import (
 
 // TuneGC lets garbage grow to five times of what is in use, as long as Go's
 // heap stays below soft bytes: what is in use is little and the hot path makes
-// garbage fast. Where more than half of soft is in use, by thousands of
-// connections or by large events, the heap may grow to twice of that: collected
-// more often, it would cost more than the work itself. GOMEMLIMIT prevails over
-// soft, and GOGC over all of it. stop ends it.
+// garbage fast. Where that leaves little room, as thousands of connections or
+// large events are in use, the heap may grow to half as much again as is in use:
+// collected more often, it would cost more than the work itself. GOMEMLIMIT
+// prevails over soft, and GOGC over all of it. stop ends it.
 func TuneGC(soft int64) (stop func()) {
 	if os.Getenv("GOGC") != "" {
 		return func() {}
@@ -73,10 +73,10 @@ var usage = [...]string{
 	"/memory/classes/heap/unused:bytes", "/memory/classes/heap/free:bytes", "/memory/classes/heap/released:bytes",
 }
 
-// limitFor is soft, or what leaves room for as much garbage as there is in use,
+// limitFor is soft, or what leaves room for half as much garbage as is in use,
 // beside stacks and what else Go's memory limit counts.
 func limitFor(soft int64, bytes [len(usage)]int64) int64 {
 	live, total, objects, unused, free, released := bytes[0], bytes[1], bytes[2], bytes[3], bytes[4], bytes[5]
 	beside := total - objects - unused - free - released
-	return max(soft, beside+2*live)
+	return max(soft, beside+live+live/2)
 }
