@@ -4,16 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
-
-// spaceBackWithin is when the disk space of trimmed records is given back at the
-// latest when nothing more is written. Pebble begins with it once the trim has
-// left the memtable.
-const spaceBackWithin = 10 * time.Second
 
 // pebbleOptions tunes the store for a log: most records are trimmed while they
 // are still in a memtable, and what stays is written once and read in order.
@@ -31,7 +25,6 @@ func pebbleOptions(opts Options, fs vfs.FS, lock *pebble.Lock, damages *damages)
 		L0StopWritesThreshold:       64,
 		LBaseMaxBytes:               256 << 20,
 		MaxOpenFiles:                512,
-		FlushDelayDeleteRange:       spaceBackWithin,
 		DisableTableStats:           false,
 	}
 	o.Experimental.SpanPolicyFunc = oneKindPerTable

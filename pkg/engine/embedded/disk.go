@@ -84,11 +84,8 @@ func (e *Engine) checkDisk() {
 	e.disk.room.Store(room)
 	full := room <= 0
 	e.disk.tight = room < max(tightRoom, used/2)
-	if e.disk.tight && e.disk.freed.Swap(false) {
-		select {
-		case e.disk.reclaim <- struct{}{}:
-		default:
-		}
+	if e.disk.tight {
+		e.reclaim()
 	}
 	if full == e.disk.told {
 		return
@@ -99,6 +96,17 @@ func (e *Engine) checkDisk() {
 			"used", used, "maxBytes", e.opts.MaxBytes, "minFree", e.opts.MinFree)
 	} else {
 		e.opts.Logger.Info("there is room on the disk again; events are taken")
+	}
+}
+
+// reclaim asks the reclaimer to give back what was trimmed since it was last asked.
+func (e *Engine) reclaim() {
+	if !e.disk.freed.Swap(false) {
+		return
+	}
+	select {
+	case e.disk.reclaim <- struct{}{}:
+	default:
 	}
 }
 

@@ -98,6 +98,43 @@ func TestFullDiskHasAReserveForWhatSettles(t *testing.T) {
 	t.Error("the reserve has no end")
 }
 
+// The space of what is settled comes back when nothing more is written, also on a
+// disk with room enough.
+func TestSpaceComesBackByItself(t *testing.T) {
+	const events, size = 1024, 64 << 10
+	e, err := embedded.Open("data", embedded.Options{FS: vfs.NewMem(), CheckpointEvery: 2 * time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := e.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	s, err := e.Stream(t.Context(), engine.StreamSpec{Name: "broker/default/back"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := s.Consumer(t.Context(), engine.ConsumerSpec{Name: "r", MaxInFlight: 10})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range events {
+		if _, err := s.Append(t.Context(), engine.Payload{Data: noise(size)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if used := e.DiskUsage(); used < events*size*9/10 {
+		t.Fatalf("%d bytes of noise take %d bytes", events*size, used)
+	}
+	settle(t, c, events)
+	for deadline := time.Now().Add(time.Minute); e.DiskUsage() > 4*size; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("nothing is kept, but %d bytes are used", e.DiskUsage())
+		}
+	}
+}
+
 // disk is a file system that says it has so many bytes left.
 type disk struct {
 	vfs.FS

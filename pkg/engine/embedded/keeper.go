@@ -24,6 +24,9 @@ const (
 	roundShare = 10
 	// slowTicks of the keeper make one slow tick.
 	slowTicks = 10
+	// quietTicks without a new record are a time to give back the space of what was
+	// trimmed: the store does so by itself only as more is written.
+	quietTicks = 100
 	// passTicks of the keeper pass until idle consumers' places are saved.
 	passTicks = 100
 	// sayAgain is how often the keeper says what fails with every tick.
@@ -35,14 +38,20 @@ func (e *Engine) keep(ctx context.Context) {
 	ticker := time.NewTicker(e.opts.CheckpointEvery)
 	defer ticker.Stop()
 	said := map[string]time.Time{} // by stream
-	for n := 0; ; {
+	for n, quiet := 0, 0; ; {
 		atLeast := uint64(trimEager)
 		select {
 		case <-ctx.Done():
 			return
 		case <-ticker.C:
+			if quiet++; e.added.Load() > 0 {
+				quiet = 0
+			}
 			if n++; n%slowTicks == 0 {
 				atLeast = 1
+			}
+			if quiet > 0 && quiet%quietTicks == 0 {
+				e.reclaim()
 			}
 			if n%slowTicks == 0 || e.disk.tight {
 				e.checkDisk()
