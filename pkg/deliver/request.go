@@ -87,7 +87,7 @@ func startOf(template *http.Request, authorization, agent []string) ([]byte, err
 	return bytes.TrimSuffix(start, []byte("\r\n")), nil
 }
 
-// request makes the POST for a transport. Its headers and body belong to the transport even
+// request makes the POST for a transport. Its headers and body belong to that even
 // after RoundTrip has returned, so that nothing of it can be pooled.
 func (c *Client) request(ctx context.Context, t *target, e *cloudevent.Event, o SendOptions) *http.Request {
 	req := t.template.WithContext(ctx)

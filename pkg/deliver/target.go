@@ -27,8 +27,8 @@ const (
 	maxTransports = 64
 )
 
-// maxIdlePerHost of a transport lets several routes of the default 100 deliveries in flight
-// share a host without closing connections that are needed in a moment.
+// maxIdlePerHost of a transport lets several routes of the default 100 deliveries
+// in flight share a host without closing connections that are needed in a moment.
 const maxIdlePerHost = 512
 
 // target is a destination made ready for requests.
@@ -46,8 +46,8 @@ type target struct {
 
 type targetKey struct{ url, caCerts string }
 
-// targets keeps the targets, connections for plain HTTP/1.1, and one transport for each set of trusted
-// certificates.
+// targets keeps the targets, connections for plain HTTP/1.1, and one transport for
+// each set of trusted certificates.
 type targets struct {
 	agent []string
 	plain *http1.Client

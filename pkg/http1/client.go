@@ -3,8 +3,8 @@
 //
 // A request is written and its response read in the goroutine of who asks. The
 // Transport of net/http has two goroutines for each connection and hands every
-// request and response over to them, which was half of what a delivery cost (see
-// docs/performance.md). Responses are parsed by net/http.
+// request and response over to them, which was a third of what a delivery cost
+// (docs/adr/0013). Responses are parsed by net/http.
 package http1
 
 import (

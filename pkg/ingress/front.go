@@ -19,10 +19,9 @@ type FrontOptions struct {
 
 // A Front stands between a Listener and an http.Server. It serves plain requests
 // itself (see plainRequest), which is nearly all that senders of events send and
-// costs half of what it costs net/http (docs/performance.md). A connection with
-// any other request goes on to the http.Server, from that request on and for the
-// rest of its life, as if it were a new one: there is one place that knows all of
-// HTTP.
+// costs less here than in net/http (docs/adr/0013). A connection with any other
+// request goes on to the http.Server, from that request on and for the rest of
+// its life, as if it were a new one: there is one place that knows all of HTTP.
 //
 // It is the net.Listener of that server, whose Shutdown stops it as well; Wait
 // comes after it.

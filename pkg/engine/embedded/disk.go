@@ -134,10 +134,6 @@ func (e *Engine) reclaimer(ctx context.Context) {
 			e.disk.freed.Store(true)
 			e.opts.Logger.Error("the space of settled events could not be reclaimed", "error", err)
 		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-time.After(max(reclaimPause, time.Since(began))):
-		}
+		rest(ctx, max(reclaimPause, time.Since(began)))
 	}
 }

@@ -27,7 +27,8 @@ type Options struct {
 	// besides MinFree. Past it Append answers engine.ErrFull until settled
 	// events have made room; replies and dead letters have an eighth more.
 	MaxBytes uint64
-	// MinFree is the space that is left free on the disk. 0 is no bound.
+	// MinFree is the space that is left free on the disk; replies and dead letters
+	// may use half of it. 0 is no bound.
 	MinFree uint64
 	// TailBytes bounds the memory for the newest events. 0 means 32 MiB.
 	TailBytes int

@@ -66,7 +66,7 @@ func (e *Engine) keep(ctx context.Context) {
 		e.added.Store(0)
 		e.round(ctx, atLeast, said)
 		if atLeast == trimHeavy {
-			e.rest(ctx, min(roundShare*time.Since(begun), e.opts.CheckpointEvery))
+			rest(ctx, min(roundShare*time.Since(begun), e.opts.CheckpointEvery))
 		}
 	}
 }
@@ -78,7 +78,7 @@ func (e *Engine) passIdle() {
 }
 
 // rest waits, or less if ctx ends.
-func (e *Engine) rest(ctx context.Context, d time.Duration) {
+func rest(ctx context.Context, d time.Duration) {
 	select {
 	case <-ctx.Done():
 	case <-time.After(d):
